@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PW_PRELOAD_H
+#define PW_PRELOAD_H
+
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "lib/pewter_netlink.h"
+
+/**
+ * libpewter-run.so: a program's AF_NETLINK sockets become connections to Pewter's API socket.
+ * preload.c holds the functions that stand before libc's, preload_socket.c the connections.
+ */
+
+/** The function that ours hides. */
+#define REAL(name)                                                                                 \
+	({                                                                                         \
+		static typeof(name) *real_##name;                                                  \
+		if (!real_##name)                                                                  \
+			real_##name = (typeof(name) *)dlsym(RTLD_NEXT, #name);                     \
+		real_##name;                                                                       \
+	})
+
+/** What a redirected descriptor stands for. */
+struct netlink_socket {
+	bool used;
+	bool no_enobufs; /* NETLINK_NO_ENOBUFS: does not want to hear of lost events */
+	bool parked;     /* the daemon is gone: reads sleep until it is back */
+	int partner;     /* parked: the other end of what the descriptor is now */
+	ino_t partner_inode;
+	uint32_t generation; /* counts connections */
+	uint32_t protocol;
+	uint32_t groups[PW_NETLINK_GROUPS / 32];
+};
+
+/** Is this netlink protocol Pewter's in this program? */
+bool preload_protocol(int protocol);
+
+/** NULL for descriptors that are not ours. */
+struct netlink_socket *preload_find(int fd);
+
+/** A new connection in the place of socket(AF_NETLINK, type, protocol); -1 with errno. */
+int preload_open(int type, uint32_t protocol);
+
+/** The descriptor was closed, or is another one's duplicate. */
+void preload_forget(int fd);
+int preload_duplicate(int from, int to);
+
+/** Events of a group, or no more. 0, or -1 with errno. */
+int preload_subscribe(int fd, struct netlink_socket *s, uint32_t group, bool on);
+bool preload_listens(const struct netlink_socket *s, uint32_t group);
+
+/**
+ * The connection as of @p generation was lost. Connects again, or else leaves a descriptor
+ * that reads sleep on, and goes on trying.
+ */
+void preload_lost(int fd, struct netlink_socket *s, uint32_t generation);
+
+/** Before a request: connects again at once where the connection was lost. */
+bool preload_connected(int fd, struct netlink_socket *s);
+
+/** What Pewter says of an interface, by name, or by index where @p name is "". */
+struct interface_facts {
+	char name[16];
+	uint32_t index, flags, mtu, txqlen;
+};
+/** 0, or -1 with errno (ENODEV where there is none). */
+int preload_interface(struct interface_facts *facts);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The way to a remote end through the underlay, and the ready-made header that goes with it. */
+#include "control/endpoint.h"
+
+#include <string.h>
+
+#include <linux/rtnetlink.h>
+#include <rte_byteorder.h>
+#include <rte_ip.h>
+
+#include "control/nexthop.h"
+#include "dataplane/table/neighbour.h"
+#include "dataplane/table/vrf.h"
+
+#define LOOKUPS_MAX      4 /* tables that a way may lead through */
+#define TTL_FALLBACK     64
+#define PROTOCOL_GRE     47
+#define PROTOCOL_MPLS    137 /* RFC 4023 */
+#define TOS_INHERIT      1   /* as the kernel has it */
+#define GRE_HAS_CHECKSUM 0x80
+#define GRE_HAS_KEY      0x20
+#define GRE_HAS_SEQUENCE 0x10
+
+uint16_t pw_tunnel_vrf(const struct pw_tunnel *tunnel)
+{
+	const struct pw_link *link = pw_link_by_index(tunnel->underlay_link);
+
+	return link ? pw_link_vrf(link) : PW_VRF_DEFAULT;
+}
+
+struct pw_endpoint_key pw_endpoint_match(const struct pw_tunnel *tunnel,
+					 const struct pw_address *remote, uint16_t vrf)
+{
+	struct pw_endpoint_key match = {
+		.key = tunnel->key_set ? tunnel->key : 0,
+		.vrf = vrf,
+		.family = tunnel->local.family,
+		.flags = (tunnel->key_set ? PW_ENDPOINT_KEY : 0) |
+			 (tunnel->mpls_in_ip ? PW_ENDPOINT_MATCH_MPLS_IN_IP : 0),
+	};
+
+	memcpy(match.local, tunnel->local.bytes, sizeof(match.local));
+	memcpy(match.remote, remote->bytes, sizeof(match.remote));
+	return match;
+}
+
+/* ---- the way ----------------------------------------------------------------------------- */
+
+struct way {
+	uint32_t nexthop;
+	uint32_t mtu;
+	struct pw_path *path; /* held */
+	const char *down;
+};
+
+/* On a link of ours: the outer packet's next hop is the remote itself. */
+static void way_on_link(const struct pw_remote *remote, uint32_t oif, struct way *way)
+{
+	const struct pw_link *link = pw_link_by_index(oif);
+	struct pw_hop hop = {.type = RTN_UNICAST, .oif = oif, .gateway = remote->remote};
+	const char *why;
+
+	way->down = "the remote is on a link that carries no tunnels";
+	if (!link || (link->kind != PW_LINK_PORT && link->kind != PW_LINK_VLAN))
+		return;
+	way->down = "no room for the remote's next hop";
+	if (pw_leg_take(&hop, &way->path, &why))
+		return;
+	way->nexthop = way->path->id;
+	way->mtu = link->mtu;
+	way->down = way->path->usable ? NULL : "the remote does not answer on its link";
+}
+
+static void way_by_neighbour(const struct pw_nexthop *nexthop, struct way *way)
+{
+	const struct pw_neighbour *neighbour = pw_neighbour_get(nexthop->neighbour);
+	const struct pw_link *link = pw_link_by_index(nexthop->interface);
+
+	way->nexthop = nexthop->id;
+	way->mtu = link ? link->mtu : neighbour->mtu;
+	way->mtu -= RTE_MIN(way->mtu, nexthop->label_count * 4u);
+	way->down = neighbour->state == PW_NEIGHBOUR_FAILED ? "the gateway does not answer" : NULL;
+}
+
+/* Several ways: all of them when they are alike, else the first that will do. */
+static void way_by_group(const struct pw_nexthop *nexthop, struct way *way)
+{
+	const struct pw_group *group = pw_slot_get(&pw_groups, nexthop->group);
+	bool alike = true;
+	struct way best = {.down = "no way of a multipath route will do"};
+
+	for (unsigned int i = 0; i < PW_GROUP_BUCKETS; i++) {
+		const struct pw_nexthop *member = pw_nexthop_get(group->bucket[i]);
+		struct way one = {.down = ""};
+
+		if (member->type == PW_NEXTHOP_NEIGHBOUR)
+			way_by_neighbour(member, &one);
+		if (one.down) {
+			alike = false;
+			continue;
+		}
+		if (best.down || one.mtu < best.mtu)
+			best = one;
+	}
+	*way = best;
+	if (alike)
+		way->nexthop = nexthop->id;
+}
+
+static void way_find(const struct pw_remote *remote, struct way *way)
+{
+	uint16_t vrf = remote->match.vrf;
+	const struct pw_nexthop *nexthop;
+
+	for (unsigned int i = 0; i < LOOKUPS_MAX; i++) {
+		nexthop = pw_nexthop_get(
+			pw_vrf_route_lookup(vrf, remote->remote.family, remote->remote.bytes));
+		if (nexthop->type != PW_NEXTHOP_LOOKUP)
+			break;
+		pw_endpoint_way_leaks();
+		vrf = (uint16_t)nexthop->vrf;
+	}
+	switch (nexthop->type) {
+	case PW_NEXTHOP_GLEAN:
+		way_on_link(remote, nexthop->interface, way);
+		return;
+	case PW_NEXTHOP_NEIGHBOUR:
+		way_by_neighbour(nexthop, way);
+		return;
+	case PW_NEXTHOP_GROUP:
+		way_by_group(nexthop, way);
+		return;
+	case PW_NEXTHOP_TUNNEL:
+		way->down = "the route to the remote leads into a tunnel";
+		return;
+	case PW_NEXTHOP_LOCAL:
+		way->down = "the remote is an address of this router";
+		return;
+	case PW_NEXTHOP_LOOKUP:
+		way->down = "the route to the remote leads through too many tables";
+		return;
+	default:
+		way->down = "no route to the remote";
+		return;
+	}
+}
+
+bool pw_remote_resolve(struct pw_remote *remote)
+{
+	struct way way = {.down = ""};
+	bool changed;
+
+	if (remote->orphan)
+		return false;
+	way_find(remote, &way);
+	if (way.down)
+		way.nexthop = way.mtu = 0;
+	way.mtu = RTE_MIN(way.mtu, (uint32_t)UINT16_MAX);
+	changed = way.nexthop != remote->underlay || way.mtu != remote->mtu ||
+		  remote->up != !way.down;
+	remote->underlay = way.nexthop;
+	remote->mtu = (uint16_t)way.mtu;
+	remote->up = !way.down;
+	remote->down = way.down;
+	if (remote->way)
+		pw_path_drop(remote->way); /* a grace period after it was last published */
+	remote->way = way.path;
+	return changed;
+}
+
+/* ---- the header -------------------------------------------------------------------------- */
+
+static uint8_t write_ipv4(uint8_t *at, const struct pw_tunnel *tunnel,
+			  const struct pw_address *remote)
+{
+	struct rte_ipv4_hdr ip = {
+		.version_ihl = RTE_IPV4_VHL_DEF,
+		.type_of_service = tunnel->tos == TOS_INHERIT ? 0 : tunnel->tos,
+		.fragment_offset = tunnel->pmtudisc ? RTE_BE16(RTE_IPV4_HDR_DF_FLAG) : 0,
+		.time_to_live = tunnel->ttl,
+		.next_proto_id = tunnel->mpls_in_ip ? PROTOCOL_MPLS : PROTOCOL_GRE,
+	};
+
+	memcpy(&ip.src_addr, tunnel->local.bytes, 4);
+	memcpy(&ip.dst_addr, remote->bytes, 4);
+	memcpy(at, &ip, sizeof(ip));
+	return sizeof(ip);
+}
+
+static uint8_t write_ipv6(uint8_t *at, const struct pw_tunnel *tunnel,
+			  const struct pw_address *remote)
+{
+	uint32_t tos = tunnel->tos == TOS_INHERIT ? 0 : tunnel->tos;
+	struct rte_ipv6_hdr ip = {
+		.vtc_flow = rte_cpu_to_be_32(6u << 28 | tos << 20),
+		.proto = tunnel->mpls_in_ip ? PROTOCOL_MPLS : PROTOCOL_GRE,
+		.hop_limits = tunnel->ttl,
+	};
+
+	memcpy(ip.src_addr, tunnel->local.bytes, 16);
+	memcpy(ip.dst_addr, remote->bytes, 16);
+	memcpy(at, &ip, sizeof(ip));
+	return sizeof(ip);
+}
+
+/* RFC 2784 2.1, RFC 2890 2: flags, protocol; checksum, key and sequence where they are. */
+static uint8_t write_gre(uint8_t *at, const struct pw_tunnel *tunnel)
+{
+	uint8_t length = 4;
+
+	at[0] = (tunnel->checksum ? GRE_HAS_CHECKSUM : 0) | (tunnel->key_set ? GRE_HAS_KEY : 0) |
+		(tunnel->sequence ? GRE_HAS_SEQUENCE : 0);
+	if (tunnel->checksum)
+		length += 4;
+	if (tunnel->key_set) {
+		memcpy(at + length, &tunnel->key, 4);
+		length += 4;
+	}
+	return length + (tunnel->sequence ? 4 : 0);
+}
+
+static uint32_t words_sum(const uint8_t *bytes, unsigned int size)
+{
+	uint32_t sum = 0;
+
+	for (unsigned int i = 0; i < size; i += 2)
+		sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+static uint8_t flags_of(const struct pw_tunnel *tunnel)
+{
+	bool ipv6 = tunnel->local.family == AF_INET6;
+
+	return (ipv6 ? PW_ENDPOINT_IPV6 : 0) | (tunnel->pmtudisc && !ipv6 ? PW_ENDPOINT_DF : 0) |
+	       (tunnel->tos == TOS_INHERIT ? PW_ENDPOINT_TOS_INHERIT : 0) |
+	       (tunnel->ttl == 0 ? PW_ENDPOINT_TTL_INHERIT : 0) |
+	       (tunnel->key_set ? PW_ENDPOINT_KEY : 0) |
+	       (tunnel->checksum ? PW_ENDPOINT_CHECKSUM : 0) |
+	       (tunnel->sequence ? PW_ENDPOINT_SEQUENCE : 0) |
+	       (tunnel->ttl_uniform ? PW_ENDPOINT_UNIFORM_IN : 0);
+}
+
+int pw_remote_publish(struct pw_remote *remote)
+{
+	const struct pw_link *link = pw_link_by_index(remote->tunnel);
+	const struct pw_tunnel *tunnel = &link->tunnel;
+	struct pw_endpoint endpoint = {
+		.flags = flags_of(tunnel),
+		.encapsulation =
+			tunnel->mpls_in_ip ? PW_ENCAPSULATION_MPLS_IN_IP : PW_ENCAPSULATION_GRE,
+		.ttl = tunnel->ttl ? tunnel->ttl : TTL_FALLBACK,
+		.tos = tunnel->tos == TOS_INHERIT ? 0 : tunnel->tos,
+		.vrf = remote->match.vrf,
+		.interface = remote->tunnel,
+		.underlay = remote->underlay,
+		.id = remote->id,
+		.match = remote->match,
+	};
+	uint32_t mtu = link->mtu;
+
+	if (tunnel->local.family == AF_INET6) {
+		endpoint.ip_len = write_ipv6(endpoint.header, tunnel, &remote->remote);
+	} else {
+		endpoint.ip_len = write_ipv4(endpoint.header, tunnel, &remote->remote);
+		endpoint.partial_sum = words_sum(endpoint.header, endpoint.ip_len);
+	}
+	endpoint.header_len = endpoint.ip_len;
+	if (!tunnel->mpls_in_ip)
+		endpoint.header_len += write_gre(endpoint.header + endpoint.ip_len, tunnel);
+	if (remote->mtu)
+		mtu = RTE_MIN(mtu, (uint32_t)(remote->mtu > endpoint.header_len
+						      ? remote->mtu - endpoint.header_len
+						      : 0));
+	endpoint.mtu = (uint16_t)RTE_MIN(mtu, (uint32_t)UINT16_MAX);
+	return pw_slot_set(&pw_endpoints, remote->id, &endpoint);
+}

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/route.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+
+#include "control/endpoint.h"
+#include "control/label.h"
+#include "dataplane/table/vrf.h"
+#include "lib/retire.h"
+
+static struct pw_table *tables[PW_VRFS]; /* in order of id */
+static unsigned int table_count;
+static bool tables_stale; /* one may be empty */
+
+/* ---- tables ------------------------------------------------------------------------------ */
+
+static uint32_t table_fold(uint32_t id)
+{
+	return id == RT_TABLE_LOCAL || id == RT_TABLE_UNSPEC ? RT_TABLE_MAIN : id;
+}
+
+/* Index of the first table with an id of at least this. */
+static unsigned int table_index(uint32_t id)
+{
+	unsigned int low = 0, high = table_count;
+
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+
+		if (tables[middle]->id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct pw_table *pw_table_find(uint32_t id)
+{
+	unsigned int index;
+
+	id = table_fold(id);
+	index = table_index(id);
+	return index < table_count && tables[index]->id == id ? tables[index] : NULL;
+}
+
+struct pw_table *pw_table_next(uint32_t after, bool inclusive)
+{
+	unsigned int index = table_index(after);
+
+	if (!inclusive && index < table_count && tables[index]->id == after)
+		index++;
+	return index < table_count ? tables[index] : NULL;
+}
+
+struct pw_table *pw_table_take(uint32_t id, int *error)
+{
+	struct pw_table *table = pw_table_find(id);
+	unsigned int index;
+	int vrf;
+
+	if (table)
+		return table;
+	id = table_fold(id);
+	*error = -ENOSPC;
+	if (table_count == PW_VRFS)
+		return NULL;
+	*error = -ENOMEM;
+	table = calloc(1, sizeof(*table));
+	if (!table)
+		return NULL;
+	vrf = pw_vrf_take(id);
+	if (vrf < 0) {
+		*error = vrf;
+		free(table);
+		return NULL;
+	}
+	*error = 0;
+	table->id = id;
+	table->vrf = (uint16_t)vrf;
+	table->trees[0].bits = 32;
+	table->trees[1].bits = 128;
+	index = table_index(id);
+	memmove(&tables[index + 1], &tables[index], (table_count - index) * sizeof(*tables));
+	tables[index] = table;
+	table_count++;
+	tables_stale = true; /* should the route not come after all */
+	return table;
+}
+
+static bool table_bound(uint32_t id)
+{
+	struct pw_link *link = NULL;
+
+	while ((link = pw_link_next(link ? link->index : 0)))
+		if (link->kind == PW_LINK_VRF && link->table == id)
+			return true;
+	return false;
+}
+
+/* Nobody can be on the way into the VRF any more; unless it was taken again, it goes. */
+static void vrf_reclaim(void *context, uint64_t id)
+{
+	int vrf = pw_vrf_find((uint32_t)id);
+
+	(void)context;
+	if (vrf > 0 && !pw_table_find((uint32_t)id) && !table_bound((uint32_t)id))
+		pw_vrf_free((uint16_t)vrf);
+}
+
+void pw_tables_collect(void)
+{
+	if (!tables_stale)
+		return;
+	tables_stale = false;
+	for (unsigned int i = 0; i < table_count; i++) {
+		struct pw_table *table = tables[i];
+
+		if (table->entries || table->id == RT_TABLE_MAIN)
+			continue;
+		table_count--;
+		memmove(&tables[i], &tables[i + 1], (table_count - i) * sizeof(*tables));
+		i--;
+		if (!table_bound(table->id))
+			pw_retire(vrf_reclaim, NULL, table->id);
+		free(table);
+	}
+}
+
+/* ---- one prefix -------------------------------------------------------------------------- */
+
+/* Local addresses first, then what is configured or connected by metric, then neighbours. */
+static unsigned int route_rank(const struct pw_route *route)
+{
+	if (route->source == PW_ROUTE_LOCAL || (route->flags & PW_ROUTE_LOCAL_TABLE))
+		return 0;
+	return route->source == PW_ROUTE_NEIGHBOUR ? 2 : 1;
+}
+
+bool pw_route_peers(const struct pw_route *a, const struct pw_route *b)
+{
+	return route_rank(a) == route_rank(b) && a->metric == b->metric;
+}
+
+struct pw_route **pw_route_position(struct pw_prefix *prefix, const struct pw_route *like)
+{
+	struct pw_route **at = &prefix->routes;
+	unsigned int rank = route_rank(like);
+
+	while (*at && (route_rank(*at) < rank ||
+		       (route_rank(*at) == rank && (*at)->metric < like->metric)))
+		at = &(*at)->next;
+	return at;
+}
+
+const struct pw_route *pw_route_best(const struct pw_prefix *prefix)
+{
+	const struct pw_route *route = prefix->routes;
+
+	while (route && route->path->dead)
+		route = route->next;
+	return route;
+}
+
+/* Makes workers see the best route. */
+static int prefix_install(struct pw_table *table, int family, struct pw_prefix *prefix)
+{
+	const struct pw_route *best = pw_route_best(prefix);
+	uint32_t id = best ? best->path->id : 0;
+	int ret;
+
+	if (id == prefix->installed)
+		return 0;
+	if (id)
+		ret = pw_vrf_route_add(table->vrf, family, prefix->bytes, prefix->length, id);
+	else
+		ret = pw_vrf_route_delete(table->vrf, family, prefix->bytes, prefix->length);
+	if (ret)
+		return ret;
+	prefix->installed = id;
+	pw_endpoint_underlay_changed(table->vrf);
+	return 0;
+}
+
+struct pw_route *pw_route_new(struct pw_path *path)
+{
+	struct pw_route *route = calloc(1, sizeof(*route));
+
+	if (!route)
+		return NULL;
+	route->path = path;
+	pw_path_hold(path);
+	path->routes++;
+	return route;
+}
+
+void pw_route_free(struct pw_route *route)
+{
+	route->path->routes--;
+	pw_path_drop(route->path);
+	free(route->prefsrc);
+	free(route);
+}
+
+static void table_count_route(struct pw_table *table, int family, const struct pw_route *route,
+			      int change)
+{
+	table->entries += change;
+	if (!(route->flags & PW_ROUTE_HIDDEN))
+		table->shown[pw_tree_of(family)] += change;
+	tables_stale |= !table->entries;
+}
+
+int pw_route_insert(struct pw_table *table, int family, const uint8_t *bytes, unsigned int length,
+		    struct pw_route *route, struct pw_route **at)
+{
+	struct pw_prefix_tree *tree = &table->trees[pw_tree_of(family)];
+	struct pw_prefix *prefix = pw_prefix_add(tree, bytes, length);
+	int ret;
+
+	if (!prefix)
+		return -ENOMEM;
+	if (!at)
+		at = pw_route_position(prefix, route);
+	route->next = *at;
+	*at = route;
+	ret = prefix_install(table, family, prefix);
+	if (ret) {
+		*at = route->next;
+		pw_prefix_remove(tree, prefix);
+		return ret;
+	}
+	table_count_route(table, family, route, 1);
+	return 0;
+}
+
+int pw_route_take_out(struct pw_table *table, int family, struct pw_prefix *prefix,
+		      struct pw_route *route)
+{
+	struct pw_route **at = &prefix->routes;
+	int ret;
+
+	while (*at != route)
+		at = &(*at)->next;
+	*at = route->next;
+	ret = prefix_install(table, family, prefix);
+	if (ret) {
+		*at = route;
+		return ret;
+	}
+	if (!(route->flags & PW_ROUTE_HIDDEN))
+		pw_route_notify(table, family, prefix, route, RTM_DELROUTE, 0);
+	pw_prefix_remove(&table->trees[pw_tree_of(family)], prefix);
+	table_count_route(table, family, route, -1);
+	pw_route_free(route);
+	return 0;
+}
+
+int pw_route_exchange(struct pw_table *table, int family, struct pw_prefix *prefix,
+		      struct pw_route *route, struct pw_route *with)
+{
+	struct pw_route *next = route->next;
+	struct pw_route old = *route;
+	int ret;
+
+	*route = *with;
+	route->next = next;
+	*with = old;
+	ret = prefix_install(table, family, prefix);
+	if (ret) {
+		old = *route;
+		*route = *with;
+		*with = old;
+		route->next = next;
+	}
+	return ret;
+}
+
+/* ---- routes that come from addresses and neighbours -------------------------------------- */
+
+static struct pw_route *internal_find(struct pw_prefix *prefix, uint8_t source, uint32_t oif,
+				      uint8_t flags)
+{
+	struct pw_route *route = prefix ? prefix->routes : NULL;
+
+	for (; route; route = route->next) {
+		const struct pw_leg *leg = pw_leg_const(route->path);
+
+		if (route->source == source && leg && leg->hop.oif == oif &&
+		    (route->flags & PW_ROUTE_HIDDEN) == (flags & PW_ROUTE_HIDDEN))
+			return route;
+	}
+	return NULL;
+}
+
+static int internal_add(struct pw_table *table, enum pw_route_source source,
+			const struct pw_hop *hop, const struct pw_address *address,
+			unsigned int length, uint8_t flags)
+{
+	bool ipv6 = address->family == AF_INET6;
+	const char *why;
+	struct pw_path *path;
+	struct pw_route *route;
+	int ret = pw_leg_take(hop, &path, &why);
+
+	if (ret)
+		return ret;
+	route = pw_route_new(path);
+	pw_path_drop(path);
+	if (!route)
+		return -ENOMEM;
+	route->refs = 1;
+	route->source = source;
+	route->type = hop->type;
+	route->protocol = RTPROT_KERNEL;
+	route->flags = flags;
+	if (table->id == RT_TABLE_MAIN && source == PW_ROUTE_LOCAL)
+		route->flags |= PW_ROUTE_LOCAL_TABLE;
+	if (!ipv6)
+		route->scope = source == PW_ROUTE_LOCAL ? RT_SCOPE_HOST : RT_SCOPE_LINK;
+	if (ipv6 && source == PW_ROUTE_CONNECTED)
+		route->metric = 256; /* IP6_RT_PRIO_ADDRCONF */
+	ret = pw_route_insert(table, address->family, address->bytes, length, route, NULL);
+	if (ret) {
+		pw_route_free(route);
+		return ret;
+	}
+	if (!(route->flags & PW_ROUTE_HIDDEN))
+		pw_route_notify(table, address->family,
+				pw_prefix_get(&table->trees[ipv6], address->bytes, length), route,
+				RTM_NEWROUTE, NLM_F_EXCL | NLM_F_CREATE);
+	return 0;
+}
+
+static int internal_change(uint32_t id, enum pw_route_source source, const struct pw_hop *hop,
+			   const struct pw_address *address, unsigned int length, uint8_t flags,
+			   bool add)
+{
+	int error = -ENOENT;
+	struct pw_table *table = add ? pw_table_take(id, &error) : pw_table_find(id);
+	struct pw_prefix *prefix;
+	struct pw_route *route;
+
+	if (!table)
+		return error;
+	prefix = pw_prefix_get(&table->trees[pw_tree_of(address->family)], address->bytes, length);
+	route = internal_find(prefix, source, hop->oif, flags);
+	if (add) {
+		if (!route)
+			return internal_add(table, source, hop, address, length, flags);
+		route->refs++;
+		return 0;
+	}
+	if (!route)
+		return -ENOENT;
+	if (--route->refs)
+		return 0;
+	return pw_route_take_out(table, address->family, prefix, route);
+}
+
+int pw_route_internal(enum pw_route_source source, struct pw_link *link,
+		      const struct pw_address *prefix, unsigned int length, uint32_t neighbour,
+		      bool add)
+{
+	struct pw_address masked = *prefix;
+	struct pw_hop hop = {
+		.type = source == PW_ROUTE_LOCAL ? RTN_LOCAL : RTN_UNICAST,
+		.oif = link->index,
+	};
+
+	(void)neighbour; /* the leg by the neighbour's address is counted on the same one */
+	pw_prefix_mask(masked.bytes, pw_address_size(masked.family), length);
+	if (source == PW_ROUTE_NEIGHBOUR)
+		hop.gateway = masked;
+	return internal_change(pw_link_table(link), source, &hop, &masked, length,
+			       source == PW_ROUTE_NEIGHBOUR ? PW_ROUTE_HIDDEN : 0, add);
+}
+
+int pw_route_nbma(struct pw_link *tunnel, const struct pw_address *address, bool present)
+{
+	struct pw_hop hop = {.type = RTN_UNICAST, .oif = tunnel->index, .gateway = *address};
+	struct pw_table *table = pw_table_find(pw_link_table(tunnel));
+	unsigned int length = 8 * pw_address_size(address->family);
+	bool there = false;
+
+	if (table)
+		there = internal_find(pw_prefix_get(&table->trees[pw_tree_of(address->family)],
+						    address->bytes, length),
+				      PW_ROUTE_NEIGHBOUR, tunnel->index, PW_ROUTE_HIDDEN);
+	if (there == present)
+		return 0;
+	return internal_change(pw_link_table(tunnel), PW_ROUTE_NEIGHBOUR, &hop, address, length,
+			       PW_ROUTE_HIDDEN, present);
+}
+
+int pw_route_tunnel_end(uint16_t vrf, const struct pw_address *local, bool add)
+{
+	struct pw_hop hop = {.type = RTN_LOCAL, .oif = 1};
+
+	if (!pw_vrfs[vrf])
+		return -ENOENT;
+	return internal_change(pw_vrfs[vrf]->table, PW_ROUTE_LOCAL, &hop, local,
+			       8 * pw_address_size(local->family), PW_ROUTE_HIDDEN, add);
+}
+
+/* ---- paths that died, revived or went ---------------------------------------------------- */
+
+static bool leg_gone(const struct pw_path *path)
+{
+	return path->kind == PW_PATH_LEG && ((const struct pw_leg *)path)->gone;
+}
+
+/* What is left of a path whose legs went: NULL when nothing is. Held for the caller. */
+static struct pw_path *path_remains(struct pw_path *path)
+{
+	struct pw_multi *multi = (struct pw_multi *)path;
+	struct pw_path *legs[PW_GROUP_BUCKETS];
+	uint32_t weights[PW_GROUP_BUCKETS];
+	unsigned int count = 0;
+	struct pw_path *rest;
+
+	if (leg_gone(path) ||
+	    (path->kind == PW_PATH_OBJECT && ((const struct pw_object *)path)->gone))
+		return NULL;
+	pw_path_hold(path);
+	if (path->kind != PW_PATH_MULTI)
+		return path;
+	for (unsigned int i = 0; i < multi->count; i++) {
+		if (leg_gone(multi->members[i].child))
+			continue;
+		legs[count] = multi->members[i].child;
+		weights[count++] = multi->members[i].weight;
+	}
+	if (count == multi->count)
+		return path;
+	if (count && pw_multi_take(legs, weights, count, &rest))
+		return path; /* no memory: its group leaves out what is gone anyway */
+	pw_path_drop(path);
+	return count ? rest : NULL;
+}
+
+/* True when the route went. */
+static bool route_settle(struct pw_table *table, int family, struct pw_prefix *prefix,
+			 struct pw_route *route)
+{
+	struct pw_path *rest = path_remains(route->path);
+
+	if (!rest)
+		return pw_route_take_out(table, family, prefix, route) == 0;
+	if (rest != route->path) {
+		rest->routes++;
+		route->path->routes--;
+		pw_path_drop(route->path);
+		route->path = rest;
+	} else {
+		pw_path_drop(rest);
+	}
+	return false;
+}
+
+static void tree_settle(struct pw_table *table, int family)
+{
+	struct pw_prefix_tree *tree = &table->trees[pw_tree_of(family)];
+	struct pw_prefix *prefix = NULL;
+	uint8_t bytes[16] = {0};
+	unsigned int length = 0;
+	bool inclusive = true;
+
+	while ((prefix = pw_prefix_next(tree, bytes, length, inclusive))) {
+		struct pw_route *route, *next;
+		bool left = true;
+
+		inclusive = false;
+		length = prefix->length;
+		memcpy(bytes, prefix->bytes, tree->bits / 8);
+		for (route = prefix->routes; route; route = next) {
+			next = route->next;
+			if (pw_path_affected(route->path) &&
+			    route_settle(table, family, prefix, route))
+				left = next || pw_prefix_get(tree, bytes, length);
+		}
+		/* Without memory for the change the id that is there reads as unreachable. */
+		if (left)
+			prefix_install(table, family, prefix);
+	}
+}
+
+void pw_routes_settle(void)
+{
+	if (!pw_paths_affected())
+		return;
+	for (unsigned int i = 0; i < table_count; i++) {
+		tree_settle(tables[i], AF_INET);
+		tree_settle(tables[i], AF_INET6);
+	}
+	pw_labels_settle();
+	pw_paths_settled();
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+int pw_route_init(void)
+{
+	int error = pw_nexthop_init();
+
+	if (!error)
+		error = pw_endpoint_init();
+	if (!error)
+		error = pw_labels_init();
+	if (!error)
+		pw_table_take(RT_TABLE_MAIN, &error);
+	if (error) {
+		pw_route_fini();
+		return error;
+	}
+	pw_netlink_route_init();
+	pw_netlink_nexthop_init();
+	pw_netlink_mpls_init();
+	return 0;
+}
+
+static void tree_empty(struct pw_table *table, int family)
+{
+	struct pw_prefix_tree *tree = &table->trees[pw_tree_of(family)];
+	uint8_t bytes[16] = {0};
+	struct pw_prefix *prefix;
+
+	while ((prefix = pw_prefix_next(tree, bytes, 0, true))) {
+		pw_vrf_route_delete(table->vrf, family, prefix->bytes, prefix->length);
+		while (prefix->routes) {
+			struct pw_route *route = prefix->routes;
+
+			prefix->routes = route->next;
+			pw_route_free(route);
+		}
+		pw_prefix_remove(tree, prefix);
+	}
+}
+
+void pw_route_fini(void)
+{
+	for (unsigned int i = 0; i < table_count; i++) {
+		tree_empty(tables[i], AF_INET);
+		tree_empty(tables[i], AF_INET6);
+		free(tables[i]);
+	}
+	table_count = 0;
+	pw_labels_fini();
+	pw_objects_fini();
+	pw_paths_settled();
+	pw_retire_drain();
+	pw_endpoint_fini();
+	pw_nexthop_fini();
+}

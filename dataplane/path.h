@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PW_PATH_H
+#define PW_PATH_H
+
+/**
+ * The packet's way, in the packet's order. Each stage is one file, one rte_graph node.
+ *
+ *   receive/port.c       port-receive      every port's RX queue of this worker
+ *   receive/ethernet.c   ethernet-input    MAC, VLAN -> interface; IPv4 and IPv6 header checks
+ *   receive/local.c      local-input       addressed to this PE: tunnels, echo, kernel
+ *   receive/reassembly.c reassembly        fragments of outer packets
+ *   receive/gre.c        gre-input         flags, key, checksum, known endpoint
+ *   receive/mpls.c       mpls-input        label: known, allowed, TTL; pop or swap
+ *   forward/lookup.c     ipv4-lookup       VRF and destination -> next hop, TTL, MTU
+ *                        ipv6-lookup
+ *   transmit/impose.c    tunnel-output     labels, GRE, outer header, all ready-made
+ *   transmit/fragment.c  fragment          too big and may be cut
+ *   transmit/ethernet.c  ethernet-output   the neighbour's ready-made header
+ *   transmit/port.c      port-transmit     the worker's TX queues
+ *   exception/icmp.c     icmp-error        time exceeded, unreachable, too big; rate-limited
+ *   exception/echo.c     icmp-echo         pings to this PE
+ *   exception/resolve.c  neighbour-resolve the control thread holds it and asks the kernel
+ *   exception/kernel.c   kernel-punt       to the port's kernel face
+ *                        kernel-input      from it: out of the port as it is
+ *   exception/drop.c     drop              every drop has a name and a counter
+ *
+ * From ethernet-input on, a packet's data begins at its layer-3 header (IP or MPLS) and the
+ * packet is one segment. l2_len in the mbuf is the length of the Ethernet header before it.
+ */
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_graph.h>
+#include <rte_graph_worker.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/drops.h"
+
+/** What the stages know of a packet: a dynamic mbuf field at a fixed place (second line). */
+struct pw_packet {
+	uint32_t nexthop;   /* next-hop id that was chosen */
+	uint32_t interface; /* ingress interface */
+	uint32_t hash;      /* of the flow; 0 = not computed */
+	uint32_t endpoint;  /* ingress endpoint, 0 = came in by no tunnel */
+	uint32_t label;     /* topmost label entry as received (host order); 0 = none */
+	uint32_t icmp_info; /* rest-of-header of the ICMP error: the MTU */
+	uint16_t vrf;       /* where its destination is looked up */
+	uint16_t port;      /* where it leaves */
+	uint8_t reason;     /* enum pw_drop */
+	uint8_t icmp_type;  /* for icmp-error: ICMPv4 numbers, mapped for IPv6 */
+	uint8_t icmp_code;
+	uint8_t flags; /* PW_PACKET_* */
+	uint8_t trace; /* watched packet's number + 1, 0 = not watched */
+	uint8_t loops; /* next-hop LOOKUPs so far */
+	uint16_t mtu;  /* fragment: largest piece in bytes at layer 3 */
+} __attribute__((packed, aligned(4)));
+static_assert(sizeof(struct pw_packet) == 36, "the nine words of dynfield1");
+
+#define PW_PACKET_ORIGINATED 0x01 /* made here (ICMP, echo): TTL is not decremented */
+#define PW_PACKET_LABELLED   0x02 /* layer 3 is MPLS, transmission says 0x8847 */
+#define PW_PACKET_NO_ICMP    0x04 /* never answer this with an ICMP error */
+#define PW_PACKET_RELEASED   0x08 /* was held for its neighbour: header checks are done */
+#define PW_PACKET_IMPOSED    0x10 /* the next hop's labels are on already */
+#define PW_PACKET_CE         0x20 /* outer header said congestion experienced (RFC 6040) */
+#define PW_PACKET_FORWARDED  0x40 /* TTL is decremented, next hop chosen: not to be done again */
+#define PW_PACKET_LAYER3     0x80 /* the data begins at layer 3, behind l2_len bytes of frame */
+
+#define PW_PACKET_OFFSET     offsetof(struct rte_mbuf, dynfield1)
+
+static inline struct pw_packet *pw_packet(struct rte_mbuf *mbuf)
+{
+	return RTE_PTR_ADD(mbuf, PW_PACKET_OFFSET);
+}
+
+/** Reserves the mbuf field. Control thread, once, before any port starts. 0 or -errno. */
+int pw_packet_register(void);
+
+/** The nodes that a worker's graph is made of, NULL-terminated. */
+extern const char *const pw_path_stages[];
+
+#endif

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+# What the scripts share: output, packages, hugepages, builds. Sourced, never run.
+
+PEWTER_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+if [ -t 1 ]; then
+	bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'
+else
+	bold='' dim='' red='' green='' plain=''
+fi
+
+step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
+say() { printf '   %s\n' "$*"; }
+warn() { printf '   note: %s\n' "$*"; }
+die() {
+	printf '%s%s: %s%s\n' "$red" "${0##*/}" "$*" "$plain" >&2
+	exit 1
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || die "needs root (network namespaces, packages, hugepages): sudo $0"
+}
+
+# Runs a command that is silent when it works and shows its log's end when it does not.
+quietly() { # LOG COMMAND...
+	local log=$1
+	shift
+	"$@" > "$log" 2>&1 < /dev/null && return 0
+	tail -n 40 "$log" >&2
+	return 1
+}
+
+# ---- packages -----------------------------------------------------------------------------
+
+PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev librte-net-af-xdp23
+	libmnl-dev libbpf-dev libxdp-dev libpcap-dev libsystemd-dev libbsd-dev libcmocka-dev
+	clang llvm"
+PACKAGES_DEMO="iproute2 iputils-ping ethtool traceroute tcpdump iperf3 procps"
+PACKAGES_CHECK="clang-format libclang-rt-14-dev python3 python3-scapy python3-pyroute2"
+
+# Installs what is missing of the packages named; says nothing when nothing is.
+packages() { # PACKAGE...
+	local missing=() package log
+	command -v dpkg-query > /dev/null || {
+		warn "no dpkg here: install what these Debian 12 packages hold yourself: $*"
+		return 0
+	}
+	for package in "$@"; do
+		dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null | grep -qx installed ||
+			missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	step "Installing ${#missing[@]} packages"
+	say "${missing[*]}"
+	log=$(mktemp)
+	export DEBIAN_FRONTEND=noninteractive
+	quietly "$log" apt-get update -q || die "apt-get update failed (above)"
+	quietly "$log" apt-get install -q -y --no-install-recommends "${missing[@]}" ||
+		die "apt-get install failed (above)"
+	rm -f "$log"
+}
+
+# ---- hugepages ----------------------------------------------------------------------------
+
+HUGEPAGES=/proc/sys/vm/nr_hugepages
+hugepages_taken=0
+
+hugepages_free() { awk '/^HugePages_Free/ { print $2 }' /proc/meminfo; }
+
+# Sees to it that @p 2 MiB pages are free; sets hugepages_taken, or says why there are none.
+hugepages_reserve() { # PAGES
+	local want=$1 size before after
+	size=$(awk '/^Hugepagesize/ { print $2 }' /proc/meminfo)
+	[ "$size" = 2048 ] || {
+		warn "hugepages are not of 2 MiB here: running without"
+		return 1
+	}
+	[ "$(hugepages_free)" -lt "$want" ] || return 0
+	before=$(cat $HUGEPAGES)
+	{ echo $((before + want - $(hugepages_free))) > $HUGEPAGES; } 2> /dev/null || true
+	after=$(cat $HUGEPAGES)
+	hugepages_taken=$((hugepages_taken + after - before))
+	[ "$(hugepages_free)" -ge "$want" ] || {
+		hugepages_return
+		warn "no room for $want hugepages: running without"
+		return 1
+	}
+	say "reserved $hugepages_taken hugepages of 2 MiB, given back at the end"
+}
+
+# Gives back what this run took, and no more.
+hugepages_return() {
+	[ "$hugepages_taken" -gt 0 ] || return 0
+	echo $(($(cat $HUGEPAGES) - hugepages_taken)) > $HUGEPAGES 2> /dev/null || true
+	hugepages_taken=0
+}
+
+# ---- builds -------------------------------------------------------------------------------
+
+# Sets up the folder build/NAME once, and builds TARGETS (default: everything) in it.
+build() { # NAME "MESON OPTIONS" [TARGET...]
+	local folder=$PEWTER_TOP/build/$1 options=$2 log status=0
+	shift 2
+	mkdir -p "$PEWTER_TOP/build"
+	log=$(mktemp)
+	if [ ! -f "$folder/build.ninja" ]; then
+		rm -rf "$folder"
+		# shellcheck disable=SC2086
+		quietly "$log" meson setup $options "$folder" "$PEWTER_TOP" ||
+			die "meson setup failed (above)"
+	fi
+	if [ -t 1 ]; then
+		ninja -C "$folder" "$@" || status=$?
+	else
+		quietly "$log" ninja -C "$folder" "$@" || status=$?
+	fi
+	rm -f "$log"
+	[ $status = 0 ] || die "the build in ${folder#"$PEWTER_TOP"/} failed (above)"
+}
+
+build_release() { build release "--buildtype=release"; }

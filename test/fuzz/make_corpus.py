@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Makes the seeds of corpus/: the packets of the path tests, and what the real `ip` writes.
+
+make_corpus.py (with PW_BUILD set as for the path tests). Run it when a kind of packet or message
+is added; the seeds are in the tree.
+"""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "path"))
+
+# pylint: disable=wrong-import-position
+from pewter import Pewter, default_build
+
+COMMANDS = """
+link show
+link set core up mtu 1400
+link add red type vrf table 10
+link add g1 type gre local 10.0.0.1 remote 10.0.0.2 key 7 ttl 64 tos inherit csum
+link add m1 type gre local 10.0.0.1 ttl 255 nopmtudisc
+link add s1 type ip6gre local 2001:db8::1 remote 2001:db8::2 hoplimit 64
+link add i1 type ipip mode mplsip local 10.0.0.1 remote 10.0.0.3
+link add link core name v5 type vlan id 5
+link set v5 master red
+link set m1 up
+link set red0 name red9
+link show dev g1
+addr add 10.0.0.1/24 dev core
+addr add 2001:db8::1/64 dev core nodad
+addr show
+addr del 10.0.0.1/24 dev core
+neigh add 10.0.0.2 lladdr 02:00:00:00:00:02 dev core nud permanent
+neigh add 172.16.0.2 lladdr 10.255.0.2 dev m1 nud permanent
+neigh show
+neigh del 10.0.0.2 dev core
+route add 10.9.0.0/16 via 10.0.0.2
+route add table 10 10.8.0.0/16 encap mpls 100/200 ttl 9 via 10.255.0.2 dev m1
+route add table 10 2001:db8:8::/48 encap mpls 100 via inet 10.255.0.2 dev m1
+route add table 10 blackhole 10.7.0.0/16
+route add table 10 prohibit default metric 5
+route replace 10.9.0.0/16 nexthop via 10.0.0.2 weight 3 nexthop via 10.0.0.3
+route append 10.9.0.0/16 via 10.0.0.4
+route get 10.9.1.1
+route show table all
+route del 10.9.0.0/16
+route flush table 10
+nexthop add id 1 via 10.0.0.2 dev core
+nexthop add id 2 encap mpls 44 via 10.255.0.2 dev m1
+nexthop add id 3 group 1,2/2,5
+nexthop show
+nexthop del id 3
+-f mpls route add 100 dev red
+-f mpls route add 101 as 3000/3001 via inet 10.0.0.2 dev core
+-f mpls route add 102 via inet6 2001:db8::2 dev core
+-f mpls route show
+-f mpls route del 100
+link del g1
+"""
+
+
+def write(folder, data):
+    path = os.path.join(HERE, "corpus", folder)
+    os.makedirs(path, exist_ok=True)
+    name = hashlib.sha1(data).hexdigest()[:16]
+    with open(os.path.join(path, name), "wb") as file:
+        file.write(data)
+
+
+def record(flags, data):
+    return bytes([flags]) + len(data).to_bytes(2, "big") + data
+
+
+def packets():
+    import test_hostile
+
+    for port, frame, _ in test_hostile.PACKETS.values():
+        write("path", record(0x80 | port, bytes(frame)))
+
+
+class Tap:
+    """Between a client and the daemon, on a socket of its own; keeps what clients write."""
+
+    def __init__(self, upstream, path):
+        self.upstream, self.seen = upstream, []
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(path)
+        self.listener.listen(8)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            server.connect(self.upstream)
+            for source, target, keep in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self.pump, args=(source, target, keep), daemon=True).start()
+
+    def pump(self, source, target, keep):
+        while True:
+            try:
+                data = source.recv(1 << 18)
+                if not data:
+                    break
+                if keep:
+                    self.seen.append(data)
+                target.send(data)
+            except OSError:
+                break
+        for each in (source, target):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def messages():
+    pe = Pewter("core", "red0", "blue0", "core2")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "tap")
+        tap = Tap(pe.socket, path)
+        for line in COMMANDS.strip().splitlines():
+            tap.seen.clear()
+            subprocess.run([os.path.join(default_build(), "pewter-run"), "-s", path, "ip",
+                            *line.split()], capture_output=True, check=False, timeout=20)
+            if tap.seen:
+                write("netlink", b"".join(record(3, data) for data in tap.seen))
+    pe.close()
+
+
+if __name__ == "__main__":
+    packets()
+    messages()

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Routes: the kernel's rules for flags, what is refused and how, and what workers get of it. */
+#include "routes_fixture.h"
+
+#include "control/netlink_route.h"
+
+/* ---- what workers get -------------------------------------------------------------------- */
+
+static void test_kinds_of_routes(void **state)
+{
+	must("add 10.50.0.0/16 via 10.0.0.5 dev p0");
+	must("add 10.51.0.0/16 dev p0");
+	must("add blackhole 10.52.0.0/16");
+	must("add unreachable 10.53.0.0/16");
+	must("add prohibit 10.54.0.0/16");
+	must("add 10.55.0.0/16 dev red");
+	must("add 10.56.0.0/16 dev lo");
+	must("add 10.57.0.0/16 via fe80::7 dev p0");
+	must("add local 10.58.0.1/32 dev lo table 255");
+	assert_gateway(254, "10.50.1.1", "10.0.0.5");
+	assert_type(254, "10.51.1.1", PW_NEXTHOP_GLEAN);
+	assert_int_equal(lookup(254, "10.51.1.1")->interface, link_named("p0")->index);
+	assert_type(254, "10.52.1.1", PW_NEXTHOP_BLACKHOLE);
+	assert_type(254, "10.53.1.1", PW_NEXTHOP_UNREACHABLE);
+	assert_type(254, "10.54.1.1", PW_NEXTHOP_PROHIBIT);
+	assert_type(254, "10.55.1.1", PW_NEXTHOP_LOOKUP);
+	assert_int_equal(lookup(254, "10.55.1.1")->vrf, pw_vrf_find(10));
+	assert_type(254, "10.56.1.1", PW_NEXTHOP_BLACKHOLE);
+	assert_gateway(254, "10.57.1.1", "fe80::7");
+	assert_type(254, "10.58.0.1", PW_NEXTHOP_LOCAL);
+	assert_type(254, "10.0.0.1", PW_NEXTHOP_LOCAL);
+	assert_type(254, "10.0.0.77", PW_NEXTHOP_GLEAN);
+	assert_type(254, "192.0.2.1", PW_NEXTHOP_NONE);
+}
+
+static void test_labels_are_imposed(void **state)
+{
+	const struct pw_nexthop *nexthop;
+
+	must("add 10.50.0.0/16 encap 100/200/300 ttl 9 via 10.0.0.5 dev p0");
+	nexthop = lookup(254, "10.50.0.1");
+	assert_int_equal(nexthop->type, PW_NEXTHOP_NEIGHBOUR);
+	assert_int_equal(nexthop->label_count, 3);
+	assert_int_equal(nexthop->labels[0], 100 << 12);
+	assert_int_equal(nexthop->labels[1], 200 << 12);
+	assert_int_equal(nexthop->labels[2], 300 << 12 | 0x100);
+	assert_int_equal(nexthop->label_ttl, 9);
+	assert_int_equal(nexthop->flags, 0);
+	must("add 10.51.0.0/16 encap 0 via 10.0.0.5 dev p0");
+	assert_int_equal(lookup(254, "10.51.0.1")->labels[0], 0x100);
+	assert_int_equal(lookup(254, "10.51.0.1")->label_ttl, 255);
+}
+
+static void test_gateway_without_device(void **state)
+{
+	must("add 10.50.0.0/16 via 10.1.0.9");
+	assert_gateway(254, "10.50.0.1", "10.1.0.9");
+	assert_int_equal(lookup(254, "10.50.0.1")->interface, link_named("p1")->index);
+	must("add 2001:db8:5::/48 via 2001:db8::9");
+	assert_gateway(254, "2001:db8:5::1", "2001:db8::9");
+}
+
+static void test_tables_are_apart(void **state)
+{
+	must("add 10.50.0.0/16 via 10.0.0.5 dev p0");
+	must("add 10.50.0.0/16 via 10.0.0.6 dev p0 table 10");
+	must("add 10.50.0.0/16 via 10.0.0.7 dev p0 table 1000000");
+	assert_gateway(254, "10.50.0.1", "10.0.0.5");
+	assert_gateway(10, "10.50.0.1", "10.0.0.6");
+	assert_gateway(1000000, "10.50.0.1", "10.0.0.7");
+	must("del 10.50.0.0/16 table 10");
+	assert_type(10, "10.50.0.1", PW_NEXTHOP_NONE);
+	assert_gateway(254, "10.50.0.1", "10.0.0.5");
+}
+
+static void test_vrf_goes_with_its_last_route(void **state)
+{
+	int vrf;
+
+	must("add 10.50.0.0/16 via 10.0.0.5 dev p0 table 77");
+	vrf = pw_vrf_find(77);
+	assert_true(vrf > 0);
+	must("del 10.50.0.0/16 table 77");
+	pw_retire_drain();
+	assert_int_equal(pw_vrf_find(77), -ENOENT);
+	/* Table 10 is red's: it stays without any route. */
+	must("add 10.50.0.0/16 via 10.0.0.5 dev p0 table 10");
+	must("del 10.50.0.0/16 table 10");
+	pw_retire_drain();
+	assert_true(pw_vrf_find(10) > 0);
+	/* ... until red goes. */
+	pw_link_delete(link_named("red"));
+	settle();
+	pw_retire_drain();
+	assert_int_equal(pw_vrf_find(10), -ENOENT);
+}
+
+static void test_equal_next_hops_are_one(void **state)
+{
+	uint32_t before;
+	char text[96];
+
+	must("add 10.50.0.0/16 via 10.0.0.5 dev p0");
+	before = pw_nexthops.ids_used;
+	for (int i = 0; i < 1000; i++) {
+		snprintf(text, sizeof(text), "add 172.16.%d.%d/32 via 10.0.0.5 dev p0", i / 256,
+			 i % 256);
+		must(text);
+	}
+	assert_int_equal(pw_nexthops.ids_used, before);
+	assert_ptr_equal(lookup(254, "172.16.3.1"), lookup(254, "10.50.0.1"));
+}
+
+/* ---- flags ------------------------------------------------------------------------------- */
+
+static unsigned int routes_of(const char *text, unsigned int length)
+{
+	struct pw_address address = address_of(text);
+	struct pw_prefix *prefix = pw_prefix_get(
+		&pw_table_find(254)->trees[pw_tree_of(address.family)], address.bytes, length);
+	unsigned int count = 0;
+
+	for (const struct pw_route *route = prefix ? prefix->routes : NULL; route;
+	     route = route->next)
+		count++;
+	return count;
+}
+
+struct step {
+	const char *command;
+	int result;
+	unsigned int routes; /* of the prefix, afterwards */
+	const char *gateway; /* that workers use, afterwards */
+};
+
+static void steps_run(const struct step *steps, const char *prefix, unsigned int length)
+{
+	for (; steps->command; steps++) {
+		int ret = route(steps->command);
+
+		if (ret != steps->result)
+			fail_msg("%s: %d (%s) instead of %d", steps->command, ret, said,
+				 steps->result);
+		if (routes_of(prefix, length) != steps->routes)
+			fail_msg("%s: %u routes instead of %u", steps->command,
+				 routes_of(prefix, length), steps->routes);
+		if (strcmp(gateway_of(lookup(254, prefix)), steps->gateway) != 0)
+			fail_msg("%s: via %s instead of %s", steps->command,
+				 gateway_of(lookup(254, prefix)), steps->gateway);
+	}
+}
+
+static void test_flags_ipv4(void **state)
+{
+	static const struct step steps[] = {
+		{"change 10.50.0.0/16 via 10.0.0.5 dev p0", -ENOENT, 0, ""},
+		{"add 10.50.0.0/16 via 10.0.0.5 dev p0", 0, 1, "10.0.0.5"},
+		{"add 10.50.0.0/16 via 10.0.0.5 dev p0", -EEXIST, 1, "10.0.0.5"},
+		{"add 10.50.0.0/16 via 10.0.0.6 dev p0", -EEXIST, 1, "10.0.0.5"},
+		{"append 10.50.0.0/16 via 10.0.0.5 dev p0", -EEXIST, 1, "10.0.0.5"},
+		{"append 10.50.0.0/16 via 10.0.0.6 dev p0", 0, 2, "10.0.0.5"},
+		{"prepend 10.50.0.0/16 via 10.0.0.7 dev p0", 0, 3, "10.0.0.7"},
+		{"prepend 10.50.0.0/16 via 10.0.0.6 dev p0", -EEXIST, 3, "10.0.0.7"},
+		{"change 10.50.0.0/16 via 10.0.0.8 dev p0", 0, 3, "10.0.0.8"},
+		{"replace 10.50.0.0/16 via 10.0.0.8 dev p0", 0, 3, "10.0.0.8"},
+		{"replace 10.50.0.0/16 via 10.0.0.6 dev p0", -EEXIST, 3, "10.0.0.8"},
+		{"add 10.50.0.0/16 via 10.0.0.9 dev p0 metric 5", 0, 4, "10.0.0.8"},
+		{"replace 10.50.0.0/16 via 10.0.0.10 dev p0 metric 3", 0, 5, "10.0.0.8"},
+		{"change 10.50.0.0/16 via 10.0.0.11 dev p0 metric 4", -ENOENT, 5, "10.0.0.8"},
+		{"del 10.50.0.0/16 via 10.0.0.77", -ESRCH, 5, "10.0.0.8"},
+		{"del 10.50.0.0/16 metric 9", -ESRCH, 5, "10.0.0.8"},
+		{"del blackhole 10.50.0.0/16", -ESRCH, 5, "10.0.0.8"},
+		{"del 10.50.0.0/16 proto 77", -ESRCH, 5, "10.0.0.8"},
+		{"del 10.50.0.0/16 dev p1", -ESRCH, 5, "10.0.0.8"},
+		{"del 10.50.0.0/17", -ESRCH, 5, "10.0.0.8"},
+		{"del 10.50.0.0/16 via 10.0.0.5 dev p0", 0, 4, "10.0.0.8"},
+		{"del 10.50.0.0/16", 0, 3, "10.0.0.6"},
+		{"del 10.50.0.0/16", 0, 2, "10.0.0.10"},
+		{"del 10.50.0.0/16 metric 5", 0, 1, "10.0.0.10"},
+		{"del 10.50.0.0/16", 0, 0, ""},
+		{"del 10.50.0.0/16", -ESRCH, 0, ""},
+		{0},
+	};
+
+	steps_run(steps, "10.50.0.0", 16);
+}
+
+static void test_flags_ipv6(void **state)
+{
+	static const struct step steps[] = {
+		{"change 2001:db8:5::/48 via 2001:db8::5 dev p0", -ENOENT, 0, ""},
+		{"add 2001:db8:5::/48 via 2001:db8::5 dev p0", 0, 1, "2001:db8::5"},
+		{"add 2001:db8:5::/48 via 2001:db8::6 dev p0", -EEXIST, 1, "2001:db8::5"},
+		{"append 2001:db8:5::/48 via 2001:db8::5 dev p0", -EEXIST, 1, "2001:db8::5"},
+		/* Gateways of one metric are siblings: one multipath route. */
+		{"append 2001:db8:5::/48 via 2001:db8::6 dev p0", 0, 1, ""},
+		{"del 2001:db8:5::/48 via 2001:db8::7 dev p0", -ESRCH, 1, ""},
+		{"del 2001:db8:5::/48 via 2001:db8::5 dev p0", 0, 1, "2001:db8::6"},
+		{"append 2001:db8:5::/48 dev p0", 0, 2, "2001:db8::6"},
+		{"replace 2001:db8:5::/48 via 2001:db8::8 dev p0", 0, 2, "2001:db8::8"},
+		{"add 2001:db8:5::/48 via 2001:db8::9 dev p0 metric 5", 0, 3, "2001:db8::9"},
+		{"del 2001:db8:5::/48 metric 5", 0, 2, "2001:db8::8"},
+		{"del 2001:db8:5::/48 via 2001:db8::8", 0, 1, ""},
+		{"del 2001:db8:5::/48", 0, 0, ""},
+		{"del 2001:db8:5::/48", -ESRCH, 0, ""},
+		{0},
+	};
+
+	steps_run(steps, "2001:db8:5::", 48);
+	must("add 2001:db8:5::/48 via 2001:db8::5");
+	must("append 2001:db8:5::/48 via 2001:db8::6");
+	assert_type(254, "2001:db8:5::1", PW_NEXTHOP_GROUP);
+}
+
+static void test_metric_and_backup(void **state)
+{
+	must("add 10.50.0.0/16 via 10.0.0.5 dev p0 metric 20");
+	must("add 10.50.0.0/16 via 10.1.0.5 dev p1 metric 30");
+	must("add 10.0.0.0/8 via 10.1.0.6 dev p1");
+	assert_gateway(254, "10.50.0.1", "10.0.0.5");
+	link_set("p0", true, false);
+	assert_gateway(254, "10.50.0.1", "10.1.0.5");
+	link_set("p0", true, true);
+	assert_gateway(254, "10.50.0.1", "10.0.0.5");
+	link_set("p0", false, false);
+	assert_gateway(254, "10.50.0.1", "10.1.0.5");
+	/* Without a backup the shorter prefix takes over. */
+	must("del 10.50.0.0/16 metric 30");
+	assert_gateway(254, "10.50.0.1", "10.1.0.6");
+	assert_int_equal(routes_of("10.50.0.0", 16), 1);
+	link_set("p0", true, true);
+	assert_gateway(254, "10.50.0.1", "10.0.0.5");
+}
+
+static void test_local_wins_neighbour_yields(void **state)
+{
+	struct pw_address host = address_of("10.0.0.9");
+	struct pw_link *p0 = link_named("p0");
+	uint32_t id;
+
+	assert_return_code(pw_neighbour_take(p0, &host, &id), 0);
+	assert_return_code(pw_route_internal(PW_ROUTE_NEIGHBOUR, p0, &host, 32, id, true), 0);
+	assert_gateway(254, "10.0.0.9", "10.0.0.9");
+	must("add blackhole 10.0.0.9/32");
+	assert_type(254, "10.0.0.9", PW_NEXTHOP_BLACKHOLE);
+	assert_return_code(pw_route_internal(PW_ROUTE_LOCAL, p0, &host, 32, 0, true), 0);
+	assert_type(254, "10.0.0.9", PW_NEXTHOP_LOCAL);
+	assert_return_code(pw_route_internal(PW_ROUTE_LOCAL, p0, &host, 32, 0, true), 0);
+	assert_return_code(pw_route_internal(PW_ROUTE_LOCAL, p0, &host, 32, 0, false), 0);
+	assert_type(254, "10.0.0.9", PW_NEXTHOP_LOCAL); /* counted */
+	assert_return_code(pw_route_internal(PW_ROUTE_LOCAL, p0, &host, 32, 0, false), 0);
+	assert_int_equal(pw_route_internal(PW_ROUTE_LOCAL, p0, &host, 32, 0, false), -ENOENT);
+	must("del blackhole 10.0.0.9/32");
+	assert_gateway(254, "10.0.0.9", "10.0.0.9");
+	/* A neighbour's route is nobody's to delete. */
+	assert_int_equal(route("del 10.0.0.9/32"), -ESRCH);
+	assert_return_code(pw_route_internal(PW_ROUTE_NEIGHBOUR, p0, &host, 32, id, false), 0);
+	assert_type(254, "10.0.0.9", PW_NEXTHOP_GLEAN);
+	pw_neighbour_drop(id);
+}
+
+/* ---- refusals ---------------------------------------------------------------------------- */
+
+static void test_refusals(void **state)
+{
+	static const struct {
+		const char *command;
+		int result;
+		const char *text;
+	} refusals[] = {
+		{"add 10.60.0.0/16 via 10.200.0.1", -ENETUNREACH, "invalid gateway"},
+		{"add 10.60.0.0/16 via 10.200.0.1 dev p0", -ENETUNREACH, "invalid gateway"},
+		{"add 10.60.0.0/16 via 10.1.0.5 dev p0", -ENETUNREACH, "invalid gateway"},
+		{"add 10.60.0.0/16 via 10.0.0.1", -EINVAL, "invalid gateway"},
+		{"add 10.60.0.0/16 via 224.0.0.1 dev p0", -EINVAL, "Invalid gateway address"},
+		{"add 10.60.0.0/16 via 1.2.3.4 dev red", -EINVAL, "behind a VRF device"},
+		{"add 10.60.0.0/16 dev nosuch", -ENODEV, "Device does not exist"},
+		{"add 10.60.0.0/16", -ENODEV, "needs a device or a gateway"},
+		{"add 10.60.0.0/16 dev off", -ENETDOWN, "not up"},
+		{"add 10.60.0.1/16 via 10.0.0.5", -EINVAL, "Invalid prefix"},
+		{"add 10.60.0.0/33 via 10.0.0.5", -EINVAL, "Invalid prefix length"},
+		{"add 10.60.0.0/16 via 10.0.0.5 tos 8", -EOPNOTSUPP, "TOS"},
+		{"add 10.60.0.0/16 via 10.0.0.5 mtu 1400", -EOPNOTSUPP, "\"mtu\""},
+		{"add 10.60.0.0/16 via 10.0.0.5 ttl-propagate 1", -EOPNOTSUPP, "RTA_TTL_PROPAGATE"},
+		{"add 10.60.0.0/16 via 10.0.0.5 as 100", -EOPNOTSUPP, "RTA_NEWDST"},
+		{"add throw 10.60.0.0/16", -EOPNOTSUPP, "Throw routes"},
+		{"add broadcast 10.60.0.0/16 dev p0", -EOPNOTSUPP, "multicast routes"},
+		{"add blackhole 10.60.0.0/16 dev p0", -EINVAL, "route type"},
+		{"add blackhole 10.60.0.0/16 via 10.0.0.5", -EINVAL, "route type"},
+		{"add blackhole 10.60.0.0/16 encap 100", -EINVAL, "route type"},
+		{"add 10.60.0.0/16 via 10.0.0.5 table 255", -EINVAL, "Table local"},
+		{"add 10.60.0.0/16 encap 3 via 10.0.0.5", -EINVAL, "Implicit NULL"},
+		{"add 10.60.0.0/16 encap 1 via 10.0.0.5", -EINVAL, "reserved"},
+		{"add 10.60.0.0/16 encap 15 via 10.0.0.5", -EINVAL, "reserved"},
+		{"add 10.60.0.0/16 encap 16/17/18/19/20 via 10.0.0.5", -EINVAL, "at most 4"},
+		{"add 10.60.0.0/16 encap 100 dev p0", -EINVAL, "needs a gateway"},
+		{"add 10.60.0.0/16 encap 100 dev red", -EINVAL, "needs a gateway"},
+		{"add 10.60.0.0/16 nhid 4711", -EINVAL, "does not exist"},
+		{"add 10.60.0.0/16 nhid 4711 via 10.0.0.5", -EINVAL, "mutually exclusive"},
+		{"add 10.60.0.0/16 nexthop via 10.0.0.5 nexthop via 10.200.0.1", -ENETUNREACH,
+		 "invalid gateway"},
+		{"add 10.60.0.0/16 nexthop via 10.0.0.5 nexthop encap 3 via 10.0.0.6", -EINVAL,
+		 "Implicit NULL"},
+		{"add blackhole 10.60.0.0/16 nexthop via 10.0.0.5", -EINVAL, "route type"},
+		{"add 2001:db8:5::/48 via fe80::1", -EINVAL, "needs a device"},
+		{"add 2001:db8:5::/48 via 10.0.0.5 dev p0", -EINVAL, "RTA_VIA"},
+		{"add 2001:db8:5::/48 via 2001:db8:77::1 dev p0", -EHOSTUNREACH, "invalid gateway"},
+		{"add 2001:db8:5::/48", -EINVAL, "needs a device or a gateway"},
+	};
+	uint32_t nexthops, groups, neighbours;
+
+	add_port("off", 2)->admin_up = false;
+	pw_retire_drain();
+	nexthops = pw_nexthops.ids_used;
+	groups = pw_groups.ids_used;
+	neighbours = pw_neighbours.ids_used;
+	for (unsigned int i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
+		int ret = route(refusals[i].command);
+
+		if (ret != refusals[i].result)
+			fail_msg("%s: %d (%s) instead of %d", refusals[i].command, ret, said,
+				 refusals[i].result);
+		if (!strstr(said, refusals[i].text))
+			fail_msg("%s: said \"%s\", not \"%s\"", refusals[i].command, said,
+				 refusals[i].text);
+	}
+	/* Nothing half-applied: no route, and nothing left of what was taken on the way. */
+	settle();
+	pw_retire_drain();
+	assert_int_equal(routes_of("10.60.0.0", 16), 0);
+	assert_int_equal(pw_nexthops.ids_used, nexthops);
+	assert_int_equal(pw_groups.ids_used, groups);
+	assert_int_equal(pw_neighbours.ids_used, neighbours);
+	/* "onlink" takes the word for it. */
+	must("add 10.60.0.0/16 via 10.200.0.1 dev p0 onlink");
+	assert_gateway(254, "10.60.0.1", "10.200.0.1");
+}
+
+/* The message cut off anywhere, and with single bytes changed: never a crash, never half. */
+static void test_mutilated_messages(void **state)
+{
+	static const char *const texts[] = {
+		"add 10.60.0.0/16 encap 100/200 ttl 5 via 10.0.0.5 dev p0 metric 7 src 10.0.0.1",
+		"add 10.60.0.0/16 nexthop via 10.0.0.5 weight 2 nexthop encap 70 via 10.0.0.6",
+		"add 100 as 200 via 10.0.0.5 dev p0",
+		"add 2001:db8:5::/48 via 2001:db8::5 dev p0",
+	};
+	char copy[1024] __attribute__((aligned(8)));
+	unsigned int refused = 0;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct nlmsghdr *nlh = route_message(texts[i]);
+		unsigned int size = nlh->nlmsg_len;
+
+		memcpy(copy, nlh, size);
+		for (unsigned int length = sizeof(*nlh); length < size; length++) {
+			memcpy(message_buffer, copy, size);
+			nlh->nlmsg_len = length;
+			refused += send_message(nlh) != 0;
+		}
+		for (unsigned int at = sizeof(*nlh); at < size; at++)
+			for (unsigned int value = 1; value < 256; value <<= 1) {
+				memcpy(message_buffer, copy, size);
+				message_buffer[at] ^= (char)value;
+				refused += send_message(nlh) != 0;
+			}
+	}
+	assert_true(refused > 1000);
+}
+
+/* ---- links ------------------------------------------------------------------------------- */
+
+static void test_link_deleted(void **state)
+{
+	uint32_t neighbours;
+
+	add_port("p2", 2);
+	add_address("p2", "10.2.0.1", 24);
+	pw_retire_drain();
+	neighbours = pw_neighbours.ids_used;
+	must("add 10.50.0.0/16 via 10.2.0.5");
+	must("add 10.51.0.0/16 nexthop via 10.2.0.5 nexthop via 10.0.0.5");
+	must("add 10.52.0.0/16 dev p2 table 10");
+	must("add 10.53.0.0/16 via 10.2.0.5 metric 5");
+	must("add 10.53.0.0/16 via 10.0.0.5 metric 9");
+	assert_type(254, "10.51.0.1", PW_NEXTHOP_GROUP);
+	pw_nexthop_link_deleted(link_named("p2"));
+	assert_type(254, "10.50.0.1", PW_NEXTHOP_NONE);
+	assert_gateway(254, "10.51.0.1", "10.0.0.5");
+	assert_type(10, "10.52.0.1", PW_NEXTHOP_NONE);
+	assert_gateway(254, "10.53.0.1", "10.0.0.5");
+	assert_type(254, "10.2.0.1", PW_NEXTHOP_NONE);
+	settle();
+	pw_retire_drain();
+	assert_int_equal(pw_neighbours.ids_used, neighbours + 1); /* 10.0.0.5 */
+	pw_link_unregister(link_named("p2"));
+}
+
+/* ---- dumps ------------------------------------------------------------------------------- */
+
+static unsigned int dump_count(const char *buffer, size_t size, uint8_t *seen)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)buffer;
+	unsigned int count = 0;
+	int rest = (int)size;
+
+	for (; mnl_nlmsg_ok(nlh, rest); nlh = mnl_nlmsg_next(nlh, &rest)) {
+		const struct nlattr *attribute;
+
+		mnl_attr_for_each(attribute, nlh, sizeof(struct rtmsg))
+		{
+			const uint8_t *bytes = mnl_attr_get_payload(attribute);
+
+			if (mnl_attr_get_type(attribute) == RTA_DST)
+				seen[bytes[2]]++;
+		}
+		count++;
+	}
+	return count;
+}
+
+/* Routes come and go while a dump is read a few at a time: those that stay are seen once. */
+static void test_dump_while_changing(void **state)
+{
+	static char buffer[1024] __attribute__((aligned(8)));
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+	static char out[2048] __attribute__((aligned(8)));
+	struct pw_request request = {.nlh = nlh};
+	struct pw_dump dump = {
+		.request = &request, .nlh = nlh, .buffer = out, .size = 1100, .room = sizeof(out)};
+	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+	uint8_t seen[256] = {0};
+	unsigned int calls = 0;
+	char text[96];
+	int more = 1;
+
+	rtm->rtm_family = AF_INET;
+	mnl_attr_put_u32(nlh, RTA_TABLE, 10);
+	for (int i = 0; i < 200; i++) {
+		snprintf(text, sizeof(text), "add 172.16.%d.0/24 via 10.0.0.5 dev p0 table 10", i);
+		must(text);
+	}
+	while (more == 1) {
+		dump.used = 0;
+		more = pw_netlink_route_dump(&dump);
+		dump_count(out, dump.used, seen);
+		/* Even ones go, behind and before the cursor; new ones come. */
+		snprintf(text, sizeof(text), "del 172.16.%u.0/24 table 10", (calls * 14) % 200);
+		route(text);
+		snprintf(text, sizeof(text), "add 172.16.%u.128/25 via 10.0.0.5 dev p0 table 10",
+			 (calls * 14) % 200);
+		route(text);
+		calls++;
+	}
+	assert_int_equal(more, 0);
+	assert_true(calls > 10);
+	for (int i = 1; i < 200; i += 2)
+		if (seen[i] != 1)
+			fail_msg("172.16.%d.0/24 was seen %u times", i, seen[i]);
+}
+
+/* ---- against brute force ----------------------------------------------------------------- */
+
+#define MODEL_PREFIXES 96
+#define MODEL_STEPS    20000
+
+struct model_route {
+	bool there;
+	unsigned int gateway;
+};
+
+static struct {
+	uint32_t bytes; /* host order */
+	unsigned int length;
+	struct model_route routes[3]; /* metric 1, 2, 3 */
+} model[MODEL_PREFIXES];
+
+static unsigned int model_lookup(uint32_t address)
+{
+	unsigned int best = 0, length = 0;
+
+	for (int i = 0; i < MODEL_PREFIXES; i++) {
+		uint32_t mask = model[i].length ? ~0u << (32 - model[i].length) : 0;
+
+		if ((address & mask) != model[i].bytes || (best && model[i].length < length))
+			continue;
+		for (int metric = 0; metric < 3; metric++) {
+			if (!model[i].routes[metric].there)
+				continue;
+			best = model[i].routes[metric].gateway;
+			length = model[i].length;
+			break;
+		}
+	}
+	return best;
+}
+
+static void model_change(const char *verb, int i, unsigned int metric, unsigned int gateway)
+{
+	struct model_route *one = &model[i].routes[metric];
+	bool add = strcmp(verb, "add") == 0, delete = strcmp(verb, "del") == 0;
+	char text[128];
+	int expected = 0;
+
+	if (delete)
+		snprintf(text, sizeof(text), "del %u.%u.%u.%u/%u metric %u table 10",
+			 model[i].bytes >> 24, model[i].bytes >> 16 & 255,
+			 model[i].bytes >> 8 & 255, model[i].bytes & 255, model[i].length,
+			 metric + 1);
+	else
+		snprintf(text, sizeof(text),
+			 "%s %u.%u.%u.%u/%u via 10.0.0.%u dev p0 metric %u table 10", verb,
+			 model[i].bytes >> 24, model[i].bytes >> 16 & 255,
+			 model[i].bytes >> 8 & 255, model[i].bytes & 255, model[i].length, gateway,
+			 metric + 1);
+	if (add && one->there)
+		expected = -EEXIST;
+	if (delete &&!one->there)
+		expected = -ESRCH;
+	if (route(text) != expected)
+		fail_msg("%s: \"%s\" instead of %d", text, said, expected);
+	if (expected)
+		return;
+	one->there = !delete;
+	one->gateway = gateway;
+}
+
+static void model_compare(void)
+{
+	for (int i = 0; i < 64; i++) {
+		int n = rand() % MODEL_PREFIXES;
+		uint32_t address = model[n].bytes;
+		char text[32], expected[32] = "";
+		unsigned int gateway;
+
+		if (model[n].length < 32)
+			address |= (uint32_t)rand() & (~0u >> model[n].length);
+		gateway = model_lookup(address);
+		if (gateway)
+			snprintf(expected, sizeof(expected), "10.0.0.%u", gateway);
+		snprintf(text, sizeof(text), "%u.%u.%u.%u", address >> 24, address >> 16 & 255,
+			 address >> 8 & 255, address & 255);
+		if (strcmp(gateway_of(lookup(10, text)), expected) != 0)
+			fail_msg("%s: via \"%s\" instead of \"%s\"", text,
+				 gateway_of(lookup(10, text)), expected);
+	}
+}
+
+static void test_model(void **state)
+{
+	static const char *const verbs[] = {"add", "replace", "del", "del"};
+
+	srand(4711);
+	memset(model, 0, sizeof(model));
+	for (int i = 0; i < MODEL_PREFIXES; i++) {
+		bool again;
+
+		do {
+			model[i].length = (unsigned int)rand() % 33;
+			model[i].bytes = (uint32_t)rand() & 0x0f0f0f0f;
+			model[i].bytes &= model[i].length ? ~0u << (32 - model[i].length) : 0;
+			again = false;
+			for (int n = 0; n < i; n++)
+				again |= model[n].length == model[i].length &&
+					 model[n].bytes == model[i].bytes;
+		} while (again);
+	}
+	for (int step = 0; step < MODEL_STEPS; step++) {
+		model_change(verbs[rand() % 4], rand() % MODEL_PREFIXES, (unsigned int)rand() % 3,
+			     2 + (unsigned int)rand() % 200);
+		if (step % 100 == 0)
+			model_compare();
+	}
+	for (int i = 0; i < MODEL_PREFIXES; i++)
+		for (unsigned int metric = 0; metric < 3; metric++)
+			if (model[i].routes[metric].there)
+				model_change("del", i, metric, 0);
+	model_compare();
+	assert_null(pw_table_find(10)); /* collected */
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_start, fixture_stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_kinds_of_routes),
+		TEST(test_labels_are_imposed),
+		TEST(test_gateway_without_device),
+		TEST(test_tables_are_apart),
+		TEST(test_vrf_goes_with_its_last_route),
+		TEST(test_equal_next_hops_are_one),
+		TEST(test_flags_ipv4),
+		TEST(test_flags_ipv6),
+		TEST(test_metric_and_backup),
+		TEST(test_local_wins_neighbour_yields),
+		TEST(test_refusals),
+		TEST(test_mutilated_messages),
+		TEST(test_link_deleted),
+		TEST(test_dump_while_changing),
+		TEST(test_model),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
