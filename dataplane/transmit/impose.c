@@ -4,8 +4,7 @@
  * endpoint's ready-made header, and the underlay neighbour's Ethernet header before them.
  */
 #include "dataplane/transmit/impose.h"
-#include "dataplane/table/endpoint.h"
-#include "dataplane/transmit/ethernet.h"
+#include "dataplane/transmit/template.h"
 
 #include <netinet/in.h>
 
@@ -178,9 +177,8 @@ static rte_edge_t underlay(struct pw_worker *worker, struct rte_mbuf *mbuf,
 /* Mixed anew: the VRF's own choice among remote PEs must not decide the way through the core. */
 static uint32_t underlay_hash(struct rte_mbuf *mbuf)
 {
-	uint32_t hash = pw_packet(mbuf)->flags & PW_PACKET_LABELLED
-				? pw_mpls_flow_hash(mbuf, false)
-				: pw_packet_hash(mbuf);
+	uint32_t hash = pw_packet(mbuf)->flags & PW_PACKET_LABELLED ? pw_mpls_flow_hash(mbuf, false)
+								    : pw_packet_hash(mbuf);
 
 	return hash * 0x9e3779b1u >> 16;
 }
@@ -224,14 +222,79 @@ static rte_edge_t impose(struct pw_worker *worker, struct rte_mbuf *mbuf)
 	return underlay(worker, mbuf, way, endpoint->flags & PW_ENDPOINT_IPV6);
 }
 
+/* One packet by the template when that serves it, composed anew when the next hop changes. */
+static rte_edge_t output(struct pw_worker *worker, struct pw_template *template,
+			 struct rte_mbuf *mbuf)
+{
+	struct pw_packet *packet = pw_packet(mbuf);
+
+	if (unlikely(packet->nexthop != template->nexthop)) {
+		const struct pw_nexthop *nexthop = pw_nexthop_get(packet->nexthop);
+		const struct pw_endpoint *endpoint;
+
+		if (unlikely(nexthop->type != PW_NEXTHOP_TUNNEL))
+			return impose(worker, mbuf);
+		if (template->packets)
+			pw_template_count(worker, template);
+		endpoint = pw_endpoint_get(nexthop->endpoint);
+		pw_template_compose(template, nexthop, endpoint,
+				    pw_nexthop_get(endpoint->underlay));
+	}
+	if (unlikely(!pw_template_serves(template, mbuf, packet)))
+		return impose(worker, mbuf);
+	pw_template_write(worker, template, mbuf, packet);
+	return EDGE_TRANSMIT;
+}
+
+/* Endpoint of a chosen next hop; 0, which is nothing, when it has become something else. */
+static uint32_t endpoint_of(uint32_t id)
+{
+	const struct pw_nexthop *nexthop = pw_nexthop_get(id);
+
+	return likely(nexthop->type == PW_NEXTHOP_TUNNEL) ? nexthop->endpoint : 0;
+}
+
+/* The endpoints of a burst, each line wanted before any is read. */
+static void prefetch(void **objs, uint16_t n)
+{
+	uint32_t last = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		uint32_t id = pw_packet(objs[i])->nexthop;
+
+		if (id != last)
+			rte_prefetch0(&pw_endpoints.map[endpoint_of(id)]);
+		last = id;
+	}
+	last = 0;
+	for (uint16_t i = 0; i < n; i++) {
+		uint32_t id = pw_packet(objs[i])->nexthop;
+
+		if (id != last) {
+			const struct pw_endpoint *endpoint = pw_endpoint_get(endpoint_of(id));
+
+			rte_prefetch0(endpoint);
+			rte_prefetch0(endpoint->header);
+		}
+		last = id;
+	}
+}
+
 static uint16_t tunnel_output(struct rte_graph *graph, struct rte_node *node, void **objs,
 			      uint16_t n)
 {
 	struct pw_worker *worker = pw_worker();
+	struct pw_template template;
 	rte_edge_t edges[n];
 
+	template.nexthop = 0;
+	template.packets = 0;
+	template.bytes_inside = 0;
+	prefetch(objs, n);
 	for (uint16_t i = 0; i < n; i++)
-		edges[i] = impose(worker, objs[i]);
+		edges[i] = output(worker, &template, objs[i]);
+	if (template.packets)
+		pw_template_count(worker, &template);
 	pw_stage_next(graph, node, edges, objs, n);
 	return n;
 }
