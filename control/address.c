@@ -9,6 +9,8 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
+#include <rte_jhash.h>
+
 #include "control/links.h"
 #include "dataplane/table/vrf.h"
 #include "lib/log.h"
@@ -25,6 +27,14 @@ static struct {
 bool pw_address_same(const struct pw_address *a, const struct pw_address *b)
 {
 	return a->family == b->family && !memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+uint32_t pw_address_hash(const struct pw_address *address, uint32_t seed)
+{
+	uint32_t words[4]; /* aligned, which an address's bytes are not */
+
+	memcpy(words, address->bytes, sizeof(words));
+	return rte_jhash_32b(words, 4, seed);
 }
 
 bool pw_address_link_local(const struct pw_address *address)

@@ -8,9 +8,12 @@
  *   loop.h        epoll, timers, deferred work
  *   request.h     a netlink request: attributes, refusals in words, replies, dumps, events
  *   socket.c      the API socket and its clients
- *   link.c        ports, VLANs, VRFs, tunnels            netlink_link.c
+ *   link.c        ports, VLANs, VRFs, tunnels            netlink_link*.c, netlink_tunnel.c
+ *                 link_change.c: what can be done to them
  *   address.c     addresses of links                     netlink_address.c
- *   neighbour.c   neighbours, NBMA maps, held packets    netlink_neighbour.c
+ *                 address_mirror.c: their copies in the kernel; steering.c: ports told of them
+ *   neighbour.c   neighbours, NBMA maps                  netlink_neighbour.c
+ *                 neighbour_resolve.c: finding them out; hold.c: packets that wait
  *   route.c       tables of routes, best of each prefix  netlink_route.c
  *   nexthop.c     next-hop objects, groups; resolution   netlink_nexthop.c
  *   endpoint.c    remote ends of tunnels

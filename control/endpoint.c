@@ -49,6 +49,16 @@ int pw_endpoint_init(void)
 	return -ENOMEM;
 }
 
+void pw_endpoints_release(void)
+{
+	for (uint32_t i = 0; remotes && i < PW_ENDPOINTS; i++) {
+		if (!remotes[i] || !remotes[i]->way)
+			continue;
+		pw_path_drop(remotes[i]->way);
+		remotes[i]->way = NULL;
+	}
+}
+
 void pw_endpoint_fini(void)
 {
 	for (uint32_t i = 0; remotes && i < PW_ENDPOINTS; i++)

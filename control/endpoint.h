@@ -51,6 +51,9 @@ uint64_t pw_endpoint_generation(void);
 struct pw_address pw_address_unmapped(const struct pw_address *address);
 
 int pw_endpoint_init(void);
+
+/** At the end: lets go of paths, so that they can be reclaimed before pw_endpoint_fini(). */
+void pw_endpoints_release(void);
 void pw_endpoint_fini(void);
 
 /* Between endpoint.c and endpoint_way.c: */

@@ -8,8 +8,6 @@
 
 #include <linux/rtnetlink.h>
 
-#include <rte_jhash.h>
-
 #include "control/feed/kernel.h"
 #include "control/links.h"
 #include "dataplane/table/vrf.h"
@@ -33,7 +31,11 @@ static uint32_t port_links[PW_PORTS]; /* port -> index of its untagged link */
 
 static struct entry **name_bucket(const char *name)
 {
-	return &names[rte_jhash(name, strlen(name), 0) % BUCKETS];
+	uint32_t hash = 2166136261U; /* FNV-1a */
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619U;
+	return &names[hash % BUCKETS];
 }
 
 static struct entry **face_bucket(uint32_t ifindex)

@@ -7,6 +7,8 @@
 
 #include <linux/rtnetlink.h>
 
+#include <rte_config.h>
+
 #include "control/feed/kernel.h"
 #include "control/links.h"
 #include "control/route.h"
@@ -216,7 +218,7 @@ uint32_t pw_tunnel_default_mtu(const struct pw_tunnel *tunnel)
 int pw_link_set_tunnel(struct pw_link *link, const struct pw_tunnel *tunnel)
 {
 	struct pw_tunnel old = link->tunnel;
-	uint32_t mtu = link->mtu;
+	uint32_t old_mtu = link->mtu, mtu = old_mtu;
 	int ret;
 
 	/* An MTU that nobody chose follows the overhead. */
@@ -225,8 +227,10 @@ int pw_link_set_tunnel(struct pw_link *link, const struct pw_tunnel *tunnel)
 	link->tunnel = *tunnel;
 	link->mtu = mtu;
 	ret = pw_link_changed(link);
-	if (ret < 0)
+	if (ret < 0) {
 		link->tunnel = old;
+		link->mtu = old_mtu;
+	}
 	return ret;
 }
 
@@ -245,6 +249,10 @@ static int vlan_attach(struct pw_link *link, char *error, size_t size)
 	}
 	if (device && device->face != PW_FACE_NONE) {
 		port = pw_port_face_open(link->port, link->vlan, link->name, error, size);
+		if (port == -ENOSPC)
+			snprintf(error, size,
+				 "no room for the kernel face of %s: DPDK takes %d ports in all",
+				 link->name, RTE_MAX_ETHPORTS);
 		if (port < 0) {
 			pw_steer_vlan(link->port, link->vlan, false);
 			return port;

@@ -88,10 +88,6 @@ int pw_netlink_tunnel_parse(struct pw_request *request, const char *kind, const 
 void pw_netlink_tunnel_put(struct nlmsghdr *nlh, const struct pw_tunnel *tunnel);
 const char *pw_netlink_tunnel_kind(const struct pw_tunnel *tunnel);
 
-/** Pewter's own attributes in the IFLA_INFO_DATA of a tunnel; far above the kernel's. */
-#define PW_IFLA_TUNNEL_TTL_UNIFORM 0x101 /* u8: RFC 3443 uniform model */
-#define PW_IFLA_TUNNEL_LABEL_TTL   0x102 /* u8: TTL of pushed labels in the pipe models */
-
 /* ---- address.c ---- */
 
 #define PW_ADDRESS_API    0x1 /* somebody asked for it over the API */
@@ -141,6 +137,7 @@ void pw_address_vrf_sources(uint16_t vrf);
 void pw_address_tick(void);
 
 bool pw_address_same(const struct pw_address *a, const struct pw_address *b);
+uint32_t pw_address_hash(const struct pw_address *address, uint32_t seed);
 bool pw_address_link_local(const struct pw_address *address);
 bool pw_address_multicast(const struct pw_address *address);
 const char *pw_address_format(const struct pw_address *address, char text[PW_ADDRESS_TEXT]);

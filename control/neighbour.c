@@ -9,7 +9,6 @@
 #include <linux/rtnetlink.h>
 
 #include <rte_byteorder.h>
-#include <rte_jhash.h>
 
 #include "control/feed/kernel.h"
 #include "control/links.h"
@@ -23,9 +22,7 @@ static struct pw_link_neighbour *ids[PW_NEIGHBOURS];
 
 static struct neighbours *bucket_of(uint32_t link, const struct pw_address *address)
 {
-	uint32_t key = rte_jhash(address->bytes, sizeof(address->bytes), link);
-
-	return &hash[key % PW_NEIGHBOUR_BUCKETS];
+	return &hash[pw_address_hash(address, link) % PW_NEIGHBOUR_BUCKETS];
 }
 
 struct neighbours *pw_neighbour_bucket(uint32_t number)

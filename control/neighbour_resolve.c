@@ -18,6 +18,7 @@
 #define INCOMPLETE_MS  3500 /* the kernel asks three times, a second apart */
 #define FAILED_MS      1000 /* how long packets are refused at once */
 #define RETRY_MS       4000 /* between attempts for a neighbour that next hops need */
+#define COMPLAIN_MS    60000
 #define REFRESH_ROUNDS 64   /* ticks in which every neighbour is confirmed once: 32 s */
 #define PENDING_MAX    1024 /* asked for by packets at the same time, so that a scan ... */
 #define PENDING_LINK   256  /* ... of one customer's prefix is bounded, and leaves room */
@@ -64,8 +65,18 @@ void pw_neighbour_wait_stop(struct pw_link_neighbour *neighbour)
 
 static void ask(const struct pw_link_neighbour *neighbour)
 {
-	if (neighbour->link->face_ifindex)
-		pw_kernel_neighbour_ask(neighbour->link->face_ifindex, &neighbour->address);
+	static uint64_t complained;
+	const struct pw_link *link = neighbour->link;
+	uint64_t now = pw_neighbour_now();
+
+	if (!link->face_ifindex ||
+	    pw_kernel_neighbour_ask(link->face_ifindex, &neighbour->address) != -ENOBUFS ||
+	    (complained && now - complained < COMPLAIN_MS))
+		return;
+	complained = now;
+	pw_warning("%s: the kernel's table of neighbours is full: raise net.ipv%d.neigh.default."
+		   "gc_thresh3",
+		   link->name, neighbour->address.family == AF_INET ? 4 : 6);
 }
 
 bool pw_neighbour_resolve(struct pw_link_neighbour *neighbour)
@@ -194,7 +205,8 @@ static void refresh(void)
 	for (uint32_t number = first; number < first + share; number++)
 		LIST_FOREACH (neighbour, pw_neighbour_bucket(number), bucket)
 			if (neighbour->state == PW_NEIGHBOUR_REACHABLE && !neighbour->configured &&
-			    (neighbour->references || neighbour->routed))
+			    (neighbour->references || neighbour->routed) &&
+			    pw_link_operational(neighbour->link))
 				ask(neighbour);
 }
 

@@ -76,7 +76,8 @@ static int decode(struct pw_request *request, const struct nlattr **in,
 
 static int check_address(struct pw_request *request, const struct pw_address *address)
 {
-	static const uint8_t zero[16], loopback6[16] = {[15] = 1};
+	static const uint8_t zero[16], loopback6[16] = {[15] = 1},
+				       mapped[12] = {[10] = 0xff, [11] = 0xff};
 	char text[PW_ADDRESS_TEXT];
 	const char *why = NULL;
 
@@ -87,7 +88,7 @@ static int check_address(struct pw_request *request, const struct pw_address *ad
 	else if (address->family == AF_INET ? address->bytes[0] == 127
 					    : !memcmp(address->bytes, loopback6, 16))
 		why = "is the kernel's own loopback address";
-	else if (address->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(address->bytes))
+	else if (address->family == AF_INET6 && !memcmp(address->bytes, mapped, sizeof(mapped)))
 		why = "is a mapped IPv4 address";
 	if (!why)
 		return 0;

@@ -150,6 +150,7 @@ static int get_hop(struct pw_request *request, const struct rtnexthop *rtnh, int
 
 	if (ret)
 		return ret;
+	memset(hop, 0, sizeof(*hop));
 	source->gateway = table[RTA_GATEWAY] ? table[RTA_GATEWAY] : table[RTA_VIA];
 	source->encap = table[RTA_ENCAP] ? table[RTA_ENCAP] : table[RTA_NEWDST];
 	hop->type = RTN_UNICAST;
@@ -231,12 +232,13 @@ static int refuse_hop(struct pw_request *request, const struct pw_hop_source *so
 int pw_hops_take(struct pw_request *request, struct pw_route_spec *spec, int family,
 		 const struct pw_hop_source *sources, struct pw_path **path)
 {
-	struct pw_path *legs[PW_GROUP_BUCKETS] = {0};
+	struct pw_path *legs[PW_GROUP_BUCKETS];
 	struct pw_complaint complaint = {0};
 	const char *why = NULL;
 	unsigned int taken = 0;
 	int ret = 0;
 
+	legs[0] = NULL;
 	for (unsigned int i = 0; i < spec->hop_count && !ret; i++) {
 		ret = pw_hop_check(&spec->hops[i], spec->table, family, &complaint);
 		if (ret) {

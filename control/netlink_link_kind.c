@@ -121,6 +121,9 @@ static bool kind_is_tunnel(const char *kind)
 static int check_tunnel_unique(struct pw_request *request, const struct pw_link *self,
 			       const struct pw_tunnel *tunnel)
 {
+	const char *why;
+	int ret;
+
 	for (const struct pw_link *link = pw_link_next(0); link; link = pw_link_next(link->index)) {
 		const struct pw_tunnel *other = &link->tunnel;
 		const struct pw_link *here = pw_link_by_index(tunnel->underlay_link);
@@ -137,7 +140,9 @@ static int check_tunnel_unique(struct pw_request *request, const struct pw_link 
 			return pw_refuse(request, NULL, -EEXIST,
 					 "%s has the same local, remote and key", link->name);
 	}
-	return 0;
+	/* ... nor as an endpoint that a multipoint tunnel reaches. */
+	ret = pw_endpoint_tunnel_check(tunnel, self, &why);
+	return ret ? pw_refuse(request, NULL, ret, "%s", why) : 0;
 }
 
 static int new_tunnel(struct pw_request *request, struct pw_link_request *in)

@@ -262,7 +262,8 @@ void pw_neighbour_notify(const struct pw_link_neighbour *neighbour, uint16_t typ
 	char buffer[NEIGHBOUR_ROOM];
 	struct nlmsghdr *nlh;
 
-	if (!neighbour->link || !pw_notify_wanted(RTNLGRP_NEIGH))
+	/* "Nothing known" is between two states and no news, as in dumps. */
+	if (!neighbour->link || neighbour->nud == NUD_NONE || !pw_notify_wanted(RTNLGRP_NEIGH))
 		return;
 	nlh = mnl_nlmsg_put_header(buffer);
 	nlh->nlmsg_type = type;

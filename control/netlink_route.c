@@ -201,6 +201,7 @@ static int get_single(struct pw_request *request, const struct rtmsg *rtm,
 		.gateway = table[RTA_GATEWAY] ? table[RTA_GATEWAY] : table[RTA_VIA],
 		.encap = table[RTA_ENCAP],
 	};
+	memset(hop, 0, sizeof(*hop));
 	hop->type = spec->type;
 	hop->oif = table[RTA_OIF] ? mnl_attr_get_u32(table[RTA_OIF]) : 0;
 	if (rtm->rtm_flags & RTNH_F_ONLINK)
@@ -251,6 +252,7 @@ static int get_spec(struct pw_request *request, bool delete, struct pw_route_spe
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(request->nlh);
 	int ret = pw_request_attributes(request, sizeof(*rtm), "route", policy, RTA_MAX, table);
 
+	memset(spec, 0, PW_ROUTE_SPEC_HEAD);
 	if (!ret)
 		ret = refuse_unsupported(request, table);
 	if (!ret)
@@ -324,9 +326,9 @@ static int refuse_change(struct pw_request *request, int error)
 
 static int route_new(struct pw_request *request)
 {
-	struct pw_hop_source sources[PW_GROUP_BUCKETS] = {0};
+	struct pw_hop_source sources[PW_GROUP_BUCKETS];
 	const struct nlattr *table[RTA_MAX + 1];
-	struct pw_route_spec spec = {0};
+	struct pw_route_spec spec;
 	struct pw_path *path;
 	int ret = get_spec(request, false, &spec, table, sources);
 
@@ -345,9 +347,9 @@ static int route_new(struct pw_request *request)
 
 static int route_delete(struct pw_request *request)
 {
-	struct pw_hop_source sources[PW_GROUP_BUCKETS] = {0};
+	struct pw_hop_source sources[PW_GROUP_BUCKETS];
 	const struct nlattr *table[RTA_MAX + 1];
-	struct pw_route_spec spec = {0};
+	struct pw_route_spec spec;
 	int ret = get_spec(request, true, &spec, table, sources);
 
 	if (ret)
@@ -370,6 +372,6 @@ void pw_netlink_route_init(void)
 		pw_request_register(RTM_GETROUTE, families[i], pw_netlink_route_get,
 				    pw_netlink_route_dump);
 	}
-	/* "ip route show table all" asks for every family at once. */
-	pw_request_register(RTM_GETROUTE, AF_UNSPEC, NULL, pw_netlink_route_dump);
+	/* Any other family means all, as in the kernel: "ip route show table all", pyroute2. */
+	pw_request_register(RTM_GETROUTE, -1, NULL, pw_netlink_route_dump);
 }

@@ -157,6 +157,13 @@ static const struct pw_attribute_policy dump_policy[RTA_MAX + 1] = {
 	[RTA_PREFSRC] = {"RTA_PREFSRC", 0, 0, true},
 	[RTA_PRIORITY] = {"RTA_PRIORITY", 0, 0, true},
 	[RTA_MARK] = {"RTA_MARK", 0, 0, true},
+	[RTA_METRICS] = {"RTA_METRICS", 0, 0, true},
+	[RTA_MULTIPATH] = {"RTA_MULTIPATH", 0, 0, true},
+	[RTA_VIA] = {"RTA_VIA", 0, 0, true},
+	[RTA_NEWDST] = {"RTA_NEWDST", 0, 0, true},
+	[RTA_ENCAP_TYPE] = {"RTA_ENCAP_TYPE", 0, 0, true},
+	[RTA_ENCAP] = {"RTA_ENCAP", 0, 0, true},
+	[RTA_NH_ID] = {"RTA_NH_ID", 0, 0, true},
 };
 
 /* Old programs send a struct rtgenmsg, or a whole ifinfomsg, instead of a struct rtmsg. */
@@ -178,7 +185,8 @@ static int filter_get(struct pw_dump *dump, struct filter *filter, bool *cache)
 			pw_refuse(dump->request, NULL, ret, "%s", request.text);
 		return ret;
 	}
-	filter->table = table[RTA_TABLE] ? mnl_attr_get_u32(table[RTA_TABLE]) : rtm->rtm_table;
+	/* As in the kernel rtm_table does not count: pyroute2 sends "main" and means all. */
+	filter->table = table[RTA_TABLE] ? mnl_attr_get_u32(table[RTA_TABLE]) : 0;
 	filter->oif = table[RTA_OIF] ? mnl_attr_get_u32(table[RTA_OIF]) : 0;
 	filter->protocol = rtm->rtm_protocol;
 	filter->type = rtm->rtm_type;
@@ -284,6 +292,8 @@ int pw_netlink_route_dump(struct pw_dump *dump)
 {
 	const struct rtgenmsg *gen = mnl_nlmsg_get_payload(dump->nlh);
 	static const int stages[] = {AF_INET, AF_INET6, AF_MPLS};
+	bool one = gen->rtgen_family == AF_INET || gen->rtgen_family == AF_INET6 ||
+		   gen->rtgen_family == AF_MPLS;
 	struct filter filter;
 	bool cache;
 	int ret = filter_get(dump, &filter, &cache);
@@ -298,7 +308,7 @@ int pw_netlink_route_dump(struct pw_dump *dump)
 	for (; dump->cursor[CURSOR_STAGE] < 3; dump->cursor[CURSOR_STAGE]++) {
 		int family = stages[dump->cursor[CURSOR_STAGE]];
 
-		if (gen->rtgen_family != AF_UNSPEC && gen->rtgen_family != family)
+		if (one && gen->rtgen_family != family)
 			continue;
 		if (family == AF_MPLS)
 			ret = pw_netlink_label_dump(dump, filter.oif, filter.protocol);

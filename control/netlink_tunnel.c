@@ -10,9 +10,7 @@
 
 #include "control/links.h"
 
-#define TUNNEL_MAX PW_IFLA_TUNNEL_LABEL_TTL
-
-static const struct pw_attribute_policy gre_policy[TUNNEL_MAX + 1] = {
+static const struct pw_attribute_policy gre_policy[IFLA_GRE_MAX + 1] = {
 	[IFLA_GRE_LINK] = {.name = "IFLA_GRE_LINK", .min = 4, .max = 4},
 	[IFLA_GRE_IFLAGS] = {.name = "IFLA_GRE_IFLAGS", .min = 2, .max = 2},
 	[IFLA_GRE_OFLAGS] = {.name = "IFLA_GRE_OFLAGS", .min = 2, .max = 2},
@@ -50,11 +48,9 @@ static const struct pw_attribute_policy gre_policy[TUNNEL_MAX + 1] = {
 	[IFLA_GRE_ERSPAN_VER] = {.name = "IFLA_GRE_ERSPAN_VER"},
 	[IFLA_GRE_ERSPAN_DIR] = {.name = "IFLA_GRE_ERSPAN_DIR"},
 	[IFLA_GRE_ERSPAN_HWID] = {.name = "IFLA_GRE_ERSPAN_HWID"},
-	[PW_IFLA_TUNNEL_TTL_UNIFORM] = {.name = "TTL_UNIFORM", .min = 1, .max = 1},
-	[PW_IFLA_TUNNEL_LABEL_TTL] = {.name = "LABEL_TTL", .min = 1, .max = 1},
 };
 
-static const struct pw_attribute_policy ipip_policy[TUNNEL_MAX + 1] = {
+static const struct pw_attribute_policy ipip_policy[IFLA_IPTUN_MAX + 1] = {
 	[IFLA_IPTUN_LINK] = {.name = "IFLA_IPTUN_LINK", .min = 4, .max = 4},
 	[IFLA_IPTUN_LOCAL] = {.name = "IFLA_IPTUN_LOCAL", .min = 4, .max = 4},
 	[IFLA_IPTUN_REMOTE] = {.name = "IFLA_IPTUN_REMOTE", .min = 4, .max = 4},
@@ -77,8 +73,6 @@ static const struct pw_attribute_policy ipip_policy[TUNNEL_MAX + 1] = {
 				    .ignored = true},
 	[IFLA_IPTUN_COLLECT_METADATA] = {.name = "IFLA_IPTUN_COLLECT_METADATA"},
 	[IFLA_IPTUN_FWMARK] = {.name = "IFLA_IPTUN_FWMARK", .min = 4, .max = 4},
-	[PW_IFLA_TUNNEL_TTL_UNIFORM] = {.name = "TTL_UNIFORM", .min = 1, .max = 1},
-	[PW_IFLA_TUNNEL_LABEL_TTL] = {.name = "LABEL_TTL", .min = 1, .max = 1},
 };
 
 /* The two families of attributes number the same things differently. */
@@ -180,13 +174,6 @@ static int parse_shared(struct pw_request *request, const struct nlattr **in,
 	if (in[n->tos])
 		tunnel->tos = mnl_attr_get_u8(in[n->tos]);
 	tunnel->pmtudisc = !in[n->pmtudisc] || mnl_attr_get_u8(in[n->pmtudisc]);
-	if (in[PW_IFLA_TUNNEL_TTL_UNIFORM])
-		tunnel->ttl_uniform = mnl_attr_get_u8(in[PW_IFLA_TUNNEL_TTL_UNIFORM]);
-	if (in[PW_IFLA_TUNNEL_LABEL_TTL])
-		tunnel->label_ttl = mnl_attr_get_u8(in[PW_IFLA_TUNNEL_LABEL_TTL]);
-	if (!tunnel->label_ttl)
-		return pw_refuse(request, in[PW_IFLA_TUNNEL_LABEL_TTL], -ERANGE,
-				 "the TTL of labels is 1 to 255");
 	return 0;
 }
 
@@ -250,10 +237,10 @@ static int parse_ip6gre(struct pw_request *request, const struct nlattr **in,
 static int parse_gre(struct pw_request *request, const struct nlattr *data, bool ipv6,
 		     struct pw_tunnel *tunnel)
 {
-	const struct nlattr *in[TUNNEL_MAX + 1] = {NULL};
+	const struct nlattr *in[IFLA_GRE_MAX + 1] = {NULL};
 	int ret;
 
-	ret = pw_request_nested(request, data, "GRE", gre_policy, TUNNEL_MAX, in);
+	ret = pw_request_nested(request, data, "GRE", gre_policy, IFLA_GRE_MAX, in);
 	if (!ret)
 		ret = parse_ends(request, in, &gre_numbers, ipv6 ? AF_INET6 : AF_INET, tunnel);
 	if (!ret)
@@ -278,10 +265,10 @@ static int parse_gre(struct pw_request *request, const struct nlattr *data, bool
 static int parse_ipip(struct pw_request *request, const struct nlattr *data,
 		      struct pw_tunnel *tunnel)
 {
-	const struct nlattr *in[TUNNEL_MAX + 1] = {NULL};
+	const struct nlattr *in[IFLA_IPTUN_MAX + 1] = {NULL};
 	int ret;
 
-	ret = pw_request_nested(request, data, "IP tunnel", ipip_policy, TUNNEL_MAX, in);
+	ret = pw_request_nested(request, data, "IP tunnel", ipip_policy, IFLA_IPTUN_MAX, in);
 	if (ret < 0)
 		return ret;
 	if (!in[IFLA_IPTUN_PROTO] || mnl_attr_get_u8(in[IFLA_IPTUN_PROTO]) != IPPROTO_MPLS)
@@ -356,6 +343,4 @@ void pw_netlink_tunnel_put(struct nlmsghdr *nlh, const struct pw_tunnel *tunnel)
 		mnl_attr_put_u8(nlh, IFLA_IPTUN_PROTO, IPPROTO_MPLS);
 	else
 		put_gre(nlh, tunnel, ipv6);
-	mnl_attr_put_u8(nlh, PW_IFLA_TUNNEL_TTL_UNIFORM, tunnel->ttl_uniform);
-	mnl_attr_put_u8(nlh, PW_IFLA_TUNNEL_LABEL_TTL, tunnel->label_ttl);
 }

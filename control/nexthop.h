@@ -16,6 +16,8 @@
  * one object, counted, so a million routes through one PE share an id, and what happens to the
  * PE, its link or its neighbour is a store to that id.
  *
+ * What they share is in path.c.
+ *
  *   leg     one way out                        (nexthop.c)
  *   multi   several legs with weights          (group.c)
  *   object  a next-hop object or group with an id of its own, see ip-nexthop(8) (group.c)
@@ -26,8 +28,10 @@ enum pw_path_kind {
 	PW_PATH_OBJECT,
 };
 
-#define PW_HOP_ONLINK 0x01
-#define PW_HOP_LOOKUP 0x02 /* look up in the default table: a label popped on "lo" */
+#define PW_TABLES_MANY UINT32_MAX
+
+#define PW_HOP_ONLINK  0x01
+#define PW_HOP_LOOKUP  0x02 /* look up in the default table: a label popped on "lo" */
 
 /** One way out as it was configured. Compared as bytes. */
 struct pw_hop {
@@ -61,6 +65,7 @@ struct pw_path {
 	bool hashed;
 	uint32_t refs;
 	uint32_t routes; /* of these, how many are routes */
+	uint32_t table;  /* where all of them are, PW_TABLES_MANY when in several */
 	uint32_t id;     /* next-hop id */
 	uint32_t hash;
 	struct pw_path *hash_next;
@@ -121,6 +126,10 @@ bool pw_paths_publish(void);
 /** True when some path's routes must be looked at again, and whether this path's must. */
 bool pw_paths_affected(void);
 bool pw_path_affected(const struct pw_path *path);
+
+/** A route of the table leads through the path: spares looking through the others later. */
+void pw_path_note_table(struct pw_path *path, uint32_t table);
+bool pw_paths_affect_table(uint32_t table);
 void pw_path_affect(struct pw_path *path);
 
 /** After the routes have been looked at. */
@@ -145,7 +154,16 @@ void pw_nexthop_legs_gone(uint32_t oif);
 int pw_nexthop_init(void);
 void pw_nexthop_fini(void);
 
-/* Between nexthop.c and group.c: */
+/* Between path.c, nexthop.c and group.c: */
+
+int pw_path_table_init(void);
+void pw_path_table_fini(void);
+
+/** Publishes a leg. 0 or -ENOSPC. */
+int pw_leg_publish(struct pw_path *path);
+
+/** Frees what a leg holds; called a grace period after its last user went. */
+void pw_leg_reclaim(struct pw_path *path);
 
 /** Queues a path's users: its id is the same, what it stands for is not. */
 void pw_path_users_queue(struct pw_path *path);

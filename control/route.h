@@ -63,9 +63,11 @@ struct pw_route_spec {
 	struct pw_address dst;
 	struct pw_address prefsrc;
 	unsigned int hop_count;
-	struct pw_hop hops[PW_GROUP_BUCKETS];
+	/* From here on only the first hop_count are meant: begin with PW_ROUTE_SPEC_HEAD zeroed. */
 	uint32_t weights[PW_GROUP_BUCKETS];
+	struct pw_hop hops[PW_GROUP_BUCKETS];
 };
+#define PW_ROUTE_SPEC_HEAD offsetof(struct pw_route_spec, weights)
 
 /** Table by Linux id (255 is 254's); NULL when it has no routes. */
 struct pw_table *pw_table_find(uint32_t id);
@@ -105,9 +107,10 @@ void pw_routes_settle(void);
 struct pw_route **pw_route_position(struct pw_prefix *prefix, const struct pw_route *like);
 bool pw_route_peers(const struct pw_route *a, const struct pw_route *b);
 
-/** Puts a filled-in route at @p at (NULL: its position). Takes over its path reference. */
+/** Puts a filled-in route at @p at (NULL: its position) and tells subscribers with @p flags
+ * (NLM_F_*). 0, or -errno: the route is still the caller's. */
 int pw_route_insert(struct pw_table *table, int family, const uint8_t *bytes, unsigned int length,
-		    struct pw_route *route, struct pw_route **at);
+		    struct pw_route *route, struct pw_route **at, uint16_t flags);
 
 /** Takes a route out, tells subscribers, frees it; the prefix may be gone afterwards. 0, or
  * -ENOMEM (kept). */

@@ -66,18 +66,12 @@ struct change {
 static int change_insert(struct change *change, struct pw_route **at, uint16_t flags)
 {
 	const struct pw_route_spec *spec = change->spec;
-	struct pw_route *route = change->route;
-	int ret = pw_route_insert(change->table, spec->family, spec->dst.bytes, spec->length, route,
-				  at);
+	int ret = pw_route_insert(change->table, spec->family, spec->dst.bytes, spec->length,
+				  change->route, at, flags | NLM_F_CREATE);
 
-	if (ret)
-		return ret;
-	change->route = NULL;
-	pw_route_notify(change->table, spec->family,
-			pw_prefix_get(&change->table->trees[pw_tree_of(spec->family)],
-				      spec->dst.bytes, spec->length),
-			route, RTM_NEWROUTE, flags | NLM_F_CREATE);
-	return 0;
+	if (!ret)
+		change->route = NULL;
+	return ret;
 }
 
 static int change_replace(struct change *change, struct pw_route *old)

@@ -107,15 +107,16 @@ static bool variable_is(const char *entry, const char *name)
 /** Our environment, with the preload library and the socket, without NOTIFY_SOCKET. */
 static char **environment_make(const char *library)
 {
-	static char preload[8192], socket_entry[256], protocols[] = "PEWTER_RUN_PROTOCOLS=route";
+	static char preload[8192], socket_entry[256], protocols[] = "PEWTER_RUN_PROTOCOLS=route",
+						      bulk[] = "PEWTER_RUN_BULK=1";
 	static const char *const ours[] = {"LD_PRELOAD", "PEWTER_SOCKET", "PEWTER_RUN_PROTOCOLS",
-					   "NOTIFY_SOCKET"};
+					   "PEWTER_RUN_BULK", "NOTIFY_SOCKET"};
 	size_t count = 0, used = 0;
 	char value[8000], **copy;
 
 	while (environ[count])
 		count++;
-	copy = calloc(count + 4, sizeof(*copy));
+	copy = calloc(count + 5, sizeof(*copy));
 	if (!copy || !pw_preload_value(library, value, sizeof(value))) {
 		free(copy);
 		return NULL;
@@ -133,6 +134,7 @@ static char **environment_make(const char *library)
 	copy[used++] = preload;
 	copy[used++] = socket_entry;
 	copy[used++] = protocols;
+	copy[used++] = bulk;
 	return copy;
 }
 

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include <rte_jhash.h>
-
 #include "control/links.h"
 #include "dataplane/table/vrf.h"
 #include "drivers/port.h"
@@ -28,7 +26,7 @@ static struct locals by_vrf[PW_VRFS];
 
 static struct locals *bucket_of(uint16_t vrf, const struct pw_address *address)
 {
-	return &table[rte_jhash(address->bytes, sizeof(address->bytes), vrf) % BUCKETS];
+	return &table[pw_address_hash(address, vrf) % BUCKETS];
 }
 
 /* In the default VRF the kernel answers pings; it knows nothing of the others. */

@@ -334,16 +334,18 @@ static struct watch *find(const struct pw_client *client)
 
 int pw_watch_room(const struct pw_request *request, bool trace)
 {
-	unsigned int traces = 0, count = 0;
+	unsigned int traces = 0, captures = 0;
 	struct watch *watch;
 
 	LIST_FOREACH (watch, &watches, entry) {
 		if (watch->client == request->client)
 			return -EALREADY;
-		traces += watch->order->trace;
-		count++;
+		if (watch->order->trace)
+			traces++;
+		else
+			captures++;
 	}
-	return (trace && traces > 0) || count - traces >= PW_WATCH_ORDERS - 1 ? -EBUSY : 0;
+	return (trace ? traces > 0 : captures >= PW_WATCH_ORDERS - 1) ? -EBUSY : 0;
 }
 
 int pw_watch_begin(const struct pw_request *request, struct pw_watch_order *order)

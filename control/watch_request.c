@@ -40,15 +40,73 @@ struct wish {
 	const struct nlattr *ethernet, *ip;
 };
 
-/** bpf_validate() lets jumps go back; a worker must not loop. */
-static bool jumps_forward(const struct bpf_insn *program, uint32_t count)
+/** The instructions of classic BPF. bpf_filter() aborts at any other. */
+static bool instruction_known(uint16_t code)
+{
+	static const uint16_t others[] = {
+		BPF_LD | BPF_W | BPF_ABS,
+		BPF_LD | BPF_H | BPF_ABS,
+		BPF_LD | BPF_B | BPF_ABS,
+		BPF_LD | BPF_W | BPF_IND,
+		BPF_LD | BPF_H | BPF_IND,
+		BPF_LD | BPF_B | BPF_IND,
+		BPF_LD | BPF_W | BPF_LEN,
+		BPF_LDX | BPF_W | BPF_LEN,
+		BPF_LDX | BPF_B | BPF_MSH,
+		BPF_LD | BPF_IMM,
+		BPF_LDX | BPF_IMM,
+		BPF_LD | BPF_MEM,
+		BPF_LDX | BPF_MEM,
+		BPF_ST,
+		BPF_STX,
+		BPF_RET | BPF_K,
+		BPF_RET | BPF_A,
+		BPF_MISC | BPF_TAX,
+		BPF_MISC | BPF_TXA,
+		BPF_JMP | BPF_JA,
+		BPF_ALU | BPF_NEG,
+	};
+	unsigned int i;
+
+	switch (code & ~BPF_X) {
+	case BPF_JMP | BPF_JEQ:
+	case BPF_JMP | BPF_JGT:
+	case BPF_JMP | BPF_JGE:
+	case BPF_JMP | BPF_JSET:
+	case BPF_ALU | BPF_ADD:
+	case BPF_ALU | BPF_SUB:
+	case BPF_ALU | BPF_MUL:
+	case BPF_ALU | BPF_DIV:
+	case BPF_ALU | BPF_MOD:
+	case BPF_ALU | BPF_AND:
+	case BPF_ALU | BPF_OR:
+	case BPF_ALU | BPF_XOR:
+	case BPF_ALU | BPF_LSH:
+	case BPF_ALU | BPF_RSH:
+		return true; /* with a constant or X */
+	default:
+		break;
+	}
+	for (i = 0; i < RTE_DIM(others); i++)
+		if (code == others[i])
+			return true;
+	return false;
+}
+
+/**
+ * What bpf_validate() leaves out: it lets jumps go back, and unknown instructions pass. A
+ * worker must neither loop nor abort.
+ */
+static bool program_safe(const struct bpf_insn *program, uint32_t count)
 {
 	uint32_t i;
 
-	for (i = 0; i < count; i++)
-		if (BPF_CLASS(program[i].code) == BPF_JMP && BPF_OP(program[i].code) == BPF_JA &&
-		    program[i].k >= count - i - 1)
+	for (i = 0; i < count; i++) {
+		if (!instruction_known(program[i].code))
 			return false;
+		if (program[i].code == (BPF_JMP | BPF_JA) && program[i].k >= count - i - 1)
+			return false;
+	}
 	return true;
 }
 
@@ -70,7 +128,7 @@ static int take_filter(struct pw_request *request, const struct nlattr *attribut
 	if (program == NULL)
 		return pw_refuse(request, NULL, -ENOMEM, "out of memory");
 	memcpy(program, mnl_attr_get_payload(attribute), size);
-	if (!bpf_validate(program, (int)count) || !jumps_forward(program, count)) {
+	if (!bpf_validate(program, (int)count) || !program_safe(program, count)) {
 		free(program);
 		return pw_refuse(request, attribute, -EINVAL,
 				 "filter is no valid BPF program without loops");

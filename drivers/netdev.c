@@ -166,6 +166,20 @@ static int netdev_lock(const char *name)
 	return fd;
 }
 
+/*
+ * A veth leaves to hardware that is not there what its sender was promised: checksums, cutting
+ * TCP into segments, VLAN tags. Its other end is not ours to change.
+ */
+static void veth_advise(const char *name)
+{
+	char driver[32];
+
+	pw_netdev_driver(name, driver);
+	if (strcmp(driver, "veth") == 0)
+		pw_info("%s is a veth: its other end needs \"ethtool -K PEER tx off txvlan off\"",
+			name);
+}
+
 int pw_netdev_open(struct pw_netdev *netdev, const char *name, char *error, size_t size)
 {
 	struct ifreq request = {0};
@@ -196,6 +210,7 @@ int pw_netdev_open(struct pw_netdev *netdev, const char *name, char *error, size
 	if (result)
 		return pw_port_refuse(result, error, size, "%s: %s%s", name, strerror(-result),
 				      result == -EPERM ? " (it needs CAP_NET_ADMIN)" : "");
+	veth_advise(name);
 	return 0;
 }
 

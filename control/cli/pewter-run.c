@@ -18,7 +18,7 @@
 
 static void usage(FILE *out)
 {
-	fprintf(out, "Usage: pewter-run [-s SOCKET] [-P PROTOCOLS] PROGRAM [ARGUMENT ...]\n"
+	fprintf(out, "Usage: pewter-run [-b] [-s SOCKET] [-P PROTOCOLS] PROGRAM [ARGUMENT ...]\n"
 		     "Runs a program whose netlink sockets then speak with Pewter, not with the "
 		     "kernel.\n"
 		     "\n"
@@ -117,6 +117,7 @@ static int run(char **argv)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
+		{"bulk", no_argument, NULL, 'b'},
 		{"socket", required_argument, NULL, 's'},
 		{"protocols", required_argument, NULL, 'P'},
 		{"help", no_argument, NULL, 'h'},
@@ -125,8 +126,11 @@ int main(int argc, char **argv)
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "+s:P:hV", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+bs:P:hV", longs, NULL)) != -1) {
 		switch (option) {
+		case 'b':
+			setenv("PEWTER_RUN_BULK", "1", 1);
+			break;
 		case 's':
 			setenv("PEWTER_SOCKET", optarg, 1);
 			break;

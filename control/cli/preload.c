@@ -209,10 +209,12 @@ static ssize_t netlink_send(int fd, struct netlink_socket *s, const struct msghd
 {
 	struct msghdr nameless = *message;
 	uint32_t generation;
-	ssize_t size;
+	ssize_t size = 0;
 
 	if (refuse_peer(message->msg_name, message->msg_namelen))
 		return -1;
+	if (s->bulk && preload_bulk_send(fd, s->bulk, message, &size))
+		return size;
 	nameless.msg_name = NULL;
 	nameless.msg_namelen = 0;
 	for (int i = 0; i < 2; i++) {
@@ -301,10 +303,12 @@ static bool listens_at_all(const struct netlink_socket *s)
 static ssize_t packet_receive(int fd, struct netlink_socket *s, struct msghdr *message, int flags)
 {
 	size_t control = message->msg_controllen;
+	ssize_t size = 0;
 
+	if (s->bulk && preload_bulk_receive(s->bulk, message, flags, &size))
+		return size;
 	for (;;) {
 		uint32_t generation = s->generation;
-		ssize_t size;
 
 		message->msg_controllen = control;
 		size = REAL(recvmsg)(fd, message, flags);

@@ -26,11 +26,13 @@
 	})
 
 /** What a redirected descriptor stands for. */
+struct bulk;
 struct netlink_socket {
 	bool used;
-	bool no_enobufs; /* NETLINK_NO_ENOBUFS: does not want to hear of lost events */
-	bool parked;     /* the daemon is gone: reads sleep until it is back */
-	int partner;     /* parked: the other end of what the descriptor is now */
+	struct bulk *bulk; /* changes are sent by the bufferful; NULL: as they come */
+	bool no_enobufs;   /* NETLINK_NO_ENOBUFS: does not want to hear of lost events */
+	bool parked;       /* the daemon is gone: reads sleep until it is back */
+	int partner;       /* parked: the other end of what the descriptor is now */
 	ino_t partner_inode;
 	uint32_t generation; /* counts connections */
 	uint32_t protocol;
@@ -62,6 +64,15 @@ void preload_lost(int fd, struct netlink_socket *s, uint32_t generation);
 
 /** Before a request: connects again at once where the connection was lost. */
 bool preload_connected(int fd, struct netlink_socket *s);
+
+/* preload_bulk.c. NULL when bulk is not wanted, or no memory is there. */
+struct bulk *preload_bulk_new(void);
+/** True: the message was taken, *@p size is what sendmsg() returns. */
+bool preload_bulk_send(int fd, struct bulk *bulk, const struct msghdr *message, ssize_t *size);
+/** True: an answer was there, *@p size is what recvmsg() returns. */
+bool preload_bulk_receive(struct bulk *bulk, struct msghdr *message, int flags, ssize_t *size);
+/** Sends the rest. Ends the process when something failed and it is too late to tell it. */
+void preload_bulk_close(int fd, struct bulk *bulk);
 
 /** What Pewter says of an interface, by name, or by index where @p name is "". */
 struct interface_facts {

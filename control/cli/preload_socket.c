@@ -164,6 +164,7 @@ int preload_open(int type, uint32_t protocol)
 		s->used = true;
 		s->parked = s->no_enobufs = false;
 		s->protocol = protocol;
+		s->bulk = protocol == NETLINK_ROUTE ? preload_bulk_new() : NULL;
 		s->generation++;
 		memset(s->groups, 0, sizeof(s->groups));
 	}
@@ -192,7 +193,11 @@ void preload_forget(int fd)
 
 	if (!s)
 		return;
+	if (s->bulk)
+		preload_bulk_close(fd, s->bulk);
 	pthread_mutex_lock(&lock);
+	free(s->bulk);
+	s->bulk = NULL;
 	s->used = s->parked = false;
 	s->generation++;
 	partner_close(s);
@@ -216,6 +221,7 @@ int preload_duplicate(int from, int to)
 		uint32_t generation = copy->generation + 1;
 
 		*copy = *s;
+		copy->bulk = NULL;
 		copy->partner = -1;
 		copy->generation = generation;
 	} else {
@@ -350,6 +356,17 @@ static void after_fork_child(void)
 static void __attribute__((constructor)) initialise(void)
 {
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+/** A program that ends without closing its sockets: what it believes to be done is done. */
+static void __attribute__((destructor)) finish(void)
+{
+	for (int fd = 0; fd < DESCRIPTORS; fd++) {
+		struct netlink_socket *s = preload_find(fd);
+
+		if (s && s->bulk)
+			preload_bulk_close(fd, s->bulk);
+	}
 }
 
 /** Under the lock. Without the thread, the next request still connects again. */

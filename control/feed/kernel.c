@@ -119,9 +119,11 @@ static bool to_address(const struct nlattr *attribute, int family, struct pw_add
 
 static bool is_loopback(const struct pw_address *address)
 {
+	static const uint8_t loopback6[16] = {[15] = 1};
+
 	if (address->family == AF_INET)
 		return address->bytes[0] == 127;
-	return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)address->bytes);
+	return !memcmp(address->bytes, loopback6, sizeof(loopback6));
 }
 
 static void on_address(const struct nlmsghdr *nlh, bool add)

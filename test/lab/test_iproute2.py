@@ -129,7 +129,7 @@ REFUSED = [
     ('link add x type gre local 224.0.0.1', r'unicast'),
     ('link add x type gre local 10.255.0.1 ikey 1 okey 2', r'one key'),
     ('link add x type gre local 10.255.0.1 encap fou', r'fou'),
-    ('link add x type gre external', r'external'),
+    ('link add x type gre external', r'external|needs a local'),
     ('link add x type gre local 10.255.0.1 remote 10.255.0.1', r'same address'),
     ('link set core master ce', r'no VRF'),
     ('link set red master blue', r'VRF cannot be in another'),
@@ -220,9 +220,9 @@ class Operator:
         """A bad line is named and, with -force, the rest is done."""
         path = os.path.join(self.lab.folder, 'some.batch')
         with open(path, 'w') as file:
-            file.write('route add 10.40.0.0/24 table 10 via 10.255.0.2 dev gre1 encap mpls 340\n'
+            file.write('route add 10.40.0.0/24 table 10 encap mpls 340 via 10.255.0.2 dev gre1\n'
                        'route add 10.41.0.0/24 via 203.0.113.1\n'
-                       'route add 10.42.0.0/24 table 10 via 10.255.0.2 dev gre1 encap mpls 342\n')
+                       'route add 10.42.0.0/24 table 10 encap mpls 342 via 10.255.0.2 dev gre1\n')
         done = self.ip(f'-batch {path}', check=False)
         expect(done.returncode == 1 and f'{path}:2' in done.stdout, done.stdout)
         expect('10.42.0.0' not in self.ip('route show table 10').stdout, 'went on')

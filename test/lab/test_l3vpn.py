@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Two customers with the same addresses over an IP-only core, with real kernels as customers,
 core and the PEs' own faces. Once for each way of taking a kernel interface as a port."""
+import os
 import re
 import sys
+import time
 
 from lab import Lab, Results, expect, l3vpn, wait_for
 
@@ -114,19 +116,22 @@ def fragmented(lab):
 def outer_fragments(lab):
     """Without DF outside, the core may cut: the far PE makes it whole."""
     p = lab.nodes['p']
-    for pe, address in ((lab.pe1, '10.255.0.1'), (lab.pe2, '10.255.0.2')):
-        pe.ip('link', 'change', 'gre1', 'type', 'gre', 'local', address, 'ttl', '255', 'nopmtudisc')
-    p.ip('link', 'set', 'pe2', 'mtu', '1300')
-    p.ip('link', 'set', 'pe1', 'mtu', '1300')
+    tunnels = ((lab.pe1, '10.255.0.1', '192.0.2.1'), (lab.pe2, '10.255.0.2', '192.0.2.5'))
+
+    def core_mtu(words, df):
+        for pe, address, via in tunnels:
+            p.ip('route', 'replace', f'{address}/32', 'via', via, *words)
+            pe.ip('link', 'change', 'gre1', 'type', 'gre', 'local', address, 'ttl', '255', df)
+
+    before = p.snmp()['IpFragCreates']
+    core_mtu(('mtu', 'lock', '1300'), 'nopmtudisc')
     try:
         lab.nodes['red1'].ping('10.2.0.2', '-M', 'do', '-s', '1472')
         lab.nodes['blue1'].ping('2001:db8:2::2', '-M', 'do', '-s', '1452')
-        expect(p.snmp()['IpFragCreates'] > 0, 'the core cut nothing')
+        cut = p.snmp()['IpFragCreates'] - before
+        expect(cut >= 24, f'the core made {cut} fragments of 12 packets')
     finally:
-        p.ip('link', 'set', 'pe2', 'mtu', '1600')
-        p.ip('link', 'set', 'pe1', 'mtu', '1600')
-        for pe, address in ((lab.pe1, '10.255.0.1'), (lab.pe2, '10.255.0.2')):
-            pe.ip('link', 'change', 'gre1', 'type', 'gre', 'local', address, 'ttl', '255', 'pmtudisc')
+        core_mtu((), 'pmtudisc')
 
 
 def tcp(lab, colour, address):
@@ -135,6 +140,7 @@ def tcp(lab, colour, address):
     done = lab.nodes[f'{colour}1'].run('iperf3', '-c', address, '-t', '2', '-f', 'm')
     rate = float(re.search(r'([\d.]+) Mbits/sec\s+receiver', done.stdout).group(1))
     expect(rate > 20, f'{rate} Mbit/s')
+    return f'{rate:.0f} Mbit/s'
 
 
 def neighbour_flush(lab, family, target):
@@ -168,13 +174,14 @@ def kernel_ping(lab):
 
 def idle(lab):
     """Daemons with nothing to do sleep."""
-    import time
     daemons = (lab.pe1, lab.pe2)
     time.sleep(1)
     before = [daemon.cpu_seconds() for daemon in daemons]
     time.sleep(5)
     used = [(daemon.cpu_seconds() - b) / 5 * 100 for daemon, b in zip(daemons, before)]
-    expect(all(percent < 5 for percent in used), f'{used} percent of a core')
+    text = ' and '.join(f'{percent:.1f} %' for percent in used)
+    expect(all(percent < 5 for percent in used), f'{text} of a core')
+    return text
 
 
 def first_packet(lab):
@@ -183,6 +190,7 @@ def first_packet(lab):
     times = sorted(float(t) for t in re.findall(r'time=([\d.]+)', done.stdout))
     median = times[len(times) // 2]
     expect(median < 4, f'median round trip {median} ms: {times}')
+    return f'median round trip {median} ms'
 
 
 def vanished(lab):
@@ -202,7 +210,6 @@ def killed(lab):
 
 
 def terminated(lab):
-    import os
     for daemon in (lab.pe1, lab.pe2):
         status = daemon.stop()
         expect(status == 0, f'status {status}\n{daemon.tail()}')

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +15,10 @@ from lab import Lab, Results, Skip, expect, l3vpn, run, wait_for
 SHOWN = ('drops', 'events', 'ports', 'stages', 'workers', 'vrfs', 'neighbours', 'tunnels',
          'labels', 'summary')
 NOWHERE = '10.77.0.1'  # no route in VRF red
+
+
+def program(pe):
+    return os.path.join(pe.build, 'control', 'cli', 'pewterctl')
 
 
 def shown(pe, *arguments):
@@ -30,8 +36,8 @@ class Running:
     """A pewterctl that runs beside the test; its output when it has ended."""
 
     def __init__(self, pe, *arguments):
-        self.process = subprocess.Popen([os.path.join(pe.build, 'pewterctl'), '-s', pe.socket,
-                                         *arguments], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([program(pe), '-s', pe.socket, *arguments],
+                                        stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True)
         time.sleep(0.3)
@@ -255,7 +261,7 @@ def capture_text(lab):
 
 def capture_pipe(lab):
     """Packets come through the pipe while the capture runs."""
-    child = subprocess.Popen([os.path.join(lab.pe1.build, 'pewterctl'), '-s', lab.pe1.socket,
+    child = subprocess.Popen([program(lab.pe1), '-s', lab.pe1.socket,
                               'capture', '-w', '-', '--port', 'ce-red'],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
@@ -342,8 +348,139 @@ def errors(lab):
     refused(pe, 'unknown command', 'frobnicate', status=1)
     refused(pe, 'cannot show', 'show', 'frobs', status=1)
     refused(pe, 'cannot open', 'capture', '-w', '/nonexistent/file')
-    done = run(os.path.join(pe.build, 'pewterctl'), '-s', '/nonexistent', 'show', check=False)
+    done = run(program(pe), '-s', '/nonexistent', 'show', check=False)
     expect(done.returncode == 2 and 'is pewterd running?' in done.stdout, done.stdout)
+
+
+# What lib/pewter_netlink.h says, for messages that pewterctl would not send.
+TRACE, CAPTURE, WATCH_STOP, RECORD = 0x438, 0x439, 0x43a, 0x43b
+DROPS, ALLOW, TUNNEL_SET = 0x420, 0x430, 0x431
+REQUEST, ACK, DUMP = 1, 4, 0x300
+
+
+def attribute(kind, payload):
+    return struct.pack('=HH', 4 + len(payload), kind) + payload + b'\0' * (-len(payload) % 4)
+
+
+def instruction(code, true=0, false=0, k=0):
+    return struct.pack('=HBBI', code, true, false, k)
+
+
+class Raw:
+    """A connection for hand-made messages."""
+
+    def __init__(self, pe):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(5)
+        self.socket.connect(pe.socket)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, kind, *attributes, flags=REQUEST | ACK, body=b'\0\0\0\0'):
+        payload = body + b''.join(attributes)
+        self.socket.send(struct.pack('=IHHII', 16 + len(payload), kind, flags, 7, 0) + payload)
+
+    def error(self, *arguments, **options):
+        """The errno and the words that a request is answered with."""
+        self.send(*arguments, **options)
+        answer = self.socket.recv(1 << 20)
+        kind, = struct.unpack_from('=H', answer, 4)
+        error, = struct.unpack_from('=i', answer, 16)
+        expect(kind == 2, f'message type {kind} instead of an error')
+        return -error, answer[36:].decode('latin-1')
+
+
+def hostile_requests(lab):
+    """Refused in words, nothing begun, the daemon runs on."""
+    ret, back, bad = instruction(6, k=1), instruction(5, k=0xffffffff), instruction(0xffff)
+    cases = [
+        (TRACE, 'no valid BPF', attribute(5, back + ret)),      # a jump back: it would loop
+        (TRACE, 'no valid BPF', attribute(5, instruction(5, k=7) + ret)),
+        (TRACE, 'no valid BPF', attribute(5, bad + ret)),
+        (TRACE, 'no valid BPF', attribute(5, instruction(0x0e) + ret)),  # return X: there is none
+        (TRACE, 'no valid BPF', attribute(5, instruction(0x8f) + ret)),
+        (TRACE, 'no valid BPF', attribute(6, instruction(0x20))),  # without a return
+        (TRACE, 'whole instructions', attribute(5, ret + b'abcd')),
+        (TRACE, '', attribute(5, ret * 3000)),
+        (TRACE, '', attribute(77, b'abcd')),
+        (TRACE, '', attribute(1, b'a')),
+        (TRACE, '', attribute(1, b'abcd'), attribute(1, b'abcd')),
+        (TRACE, 'no stage', attribute(2, b'nope\0')),
+        (TRACE, 'no stage', attribute(2, b'drop-me\0')),
+        (CAPTURE, 'no port', attribute(3, b'\xff\xfe\0')),
+        (CAPTURE, 'at least 1', attribute(4, b'\0\0\0\0')),
+        (TRACE, 'no snaplen', attribute(4, b'\1\0\0\0')),
+        (WATCH_STOP, 'watches nothing'),
+        (ALLOW, 'no label given'),
+        (ALLOW, 'is above', attribute(1, b'\xff\xff\xff\xff')),
+        (ALLOW, 'no remote given', attribute(1, struct.pack('=I', 101)), attribute(2, b'')),
+        (ALLOW, '4 or 16 bytes', attribute(1, struct.pack('=I', 101)),
+         attribute(2, attribute(3, b'abcde'))),
+        (TUNNEL_SET, 'no tunnel given'),
+        (TUNNEL_SET, 'nothing to set', attribute(1, b'gre1\0')),
+        (TUNNEL_SET, 'unknown TTL model', attribute(1, b'gre1\0'), attribute(2, b'\x09')),
+        (TUNNEL_SET, '1 to 255', attribute(1, b'gre1\0'), attribute(3, b'\0')),
+        (DROPS, ''),  # no dump
+    ]
+    with Raw(lab.pe1) as raw:
+        for kind, words, *attributes in cases:
+            error, text = raw.error(kind, *attributes)
+            expect(error > 0 and words in text, f'{kind:#x} {attributes}: {error} {text!r}')
+        error, text = raw.error(TRACE, body=b'')
+        expect(lab.pe1.alive(), 'pewterd ended')
+    tunnel = shown(lab.pe1, 'tunnels')[0]
+    expect(tunnel['ttl_model'] == 'pipe' and tunnel['label_ttl'] == 255, str(tunnel))
+
+
+def watches_at_once(lab):
+    """One a connection, four captures in all; those that go leave room."""
+    raws = [Raw(lab.pe1) for _ in range(5)]
+    try:
+        for raw in raws[:4]:
+            expect(raw.error(CAPTURE)[0] == 0, 'capture refused')
+        expect(raws[0].error(TRACE)[0] == 16, 'two watches on one connection')
+        expect(raws[4].error(CAPTURE)[0] == 16, 'a fifth capture')
+        expect(raws[4].error(TRACE)[0] == 0, 'a trace beside four captures')
+        lab.nodes['red1'].ping('10.2.0.2')
+        raws[1].socket.close()
+        with Raw(lab.pe1) as raw:
+            wait_for(lambda: raw.error(CAPTURE)[0] == 0, 5, 'room for a capture')
+    finally:
+        for raw in raws:
+            raw.socket.close()
+
+
+def slow_reader(lab):
+    """A client that never reads costs it records, not the daemon or the traffic."""
+    with Raw(lab.pe1) as raw:
+        raw.send(CAPTURE)
+        done = lab.nodes['red1'].run('ping', '-q', '-f', '-s', '1400', '-c', '2000', '10.2.0.2',
+                                     check=False)
+        expect(' 0% packet loss' in done.stdout, done.stdout)
+        summary = shown(lab.pe1, 'summary')
+        expect(summary['drops'] >= 0, str(summary))
+        raw.socket.setblocking(False)
+        count = 0
+        try:
+            while True:
+                answer = raw.socket.recv(1 << 20)
+                count += struct.unpack_from('=H', answer, 4)[0] == RECORD
+        except BlockingIOError:
+            pass
+        expect(count > 0, 'no record at all')
+    expect(lab.pe1.alive(), 'pewterd ended')
+
+
+def daemon_stops(lab):
+    """SIGTERM while it is watched: it ends well, and pewterctl says so."""
+    with Running(lab.pe2, 'capture') as running:
+        expect(lab.pe2.stop() == 0, 'pewterd did not end with 0')
+        text, _ = running.process.communicate(timeout=10)
+        expect(running.process.returncode == 2 and 'closed the connection' in text, text)
 
 
 def load(lab):
@@ -366,10 +503,12 @@ def main():
         lab.nodes['red1'].ping('10.2.0.2', count=5, check=False)
         for test in (show, show_tables, show_counters, show_drops, stats, trace_out, trace_in,
                      trace_drop, trace_many, trace_ends, capture_port, capture_drops,
-                     capture_labels, capture_text, capture_pipe, label_allow, tunnel_ttl, batch, errors, load):
+                     capture_labels, capture_text, capture_pipe, label_allow, tunnel_ttl,
+                     batch, errors, hostile_requests, watches_at_once, load, slow_reader):
             results.check('pewterctl_' + test.__name__, test, lab)
-        results.check('pewterctl_leaves_no_trace', lambda: expect(
+        results.check('pewterctl_leaves_pewterd_alive', lambda: expect(
             all(daemon.alive() for daemon in lab.daemons), 'a pewterd ended'))
+        results.check('pewterctl_daemon_stops', daemon_stops, lab)
         if results.failed:
             print(lab.pe1.tail())
     return results.status()

@@ -85,12 +85,16 @@ class Probe:
         start = f'done {shown}: '
         return int(self.said(start)[len(start):].split()[0])
 
-    def received(self, word='rx', seconds=0.3):
-        """The frames that have come in, as bytes."""
+    def received(self, word='rx', seconds=0.3, count=0):
+        """The frames that come in within a moment, as bytes; `count` of them are waited for."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        late = end + 5
+        while True:
+            frames = [line for line in self.lines if line.startswith(word + ' ')]
+            now = time.monotonic()
+            if now > late or (now > end and len(frames) >= count):
+                break
             self.read(0.05)
-        frames = [line for line in self.lines if line.startswith(word + ' ')]
         self.lines = [line for line in self.lines if line not in frames]
         return [bytes.fromhex(line.split()[1]) for line in frames]
 
@@ -238,7 +242,7 @@ def test_steering(wire, driver, number):
         before = wire.kernel_packets()
         for _ in range(COPIES):
             wire.socket.send(frame)
-        got = probe.received(seconds=0.15)
+        got = probe.received(seconds=0.15, count=COPIES if ours else 0)
         expect(got == ([frame] * COPIES if ours else []), f'{name}: {[f.hex() for f in got]}')
         # The kernel may have business of its own meanwhile (MLD), but not as much.
         kernel = wire.kernel_packets() - before
@@ -252,7 +256,7 @@ def test_steering(wire, driver, number):
     expect(probe.received() == [], 'TCP to a local address came in')
     probe.order('delete=10.88.0.1')
     wire.socket.send(tcp)
-    expect(probe.received() == [tcp], 'transit did not come in')
+    expect(probe.received(count=1) == [tcp], 'transit did not come in')
     probe.end()
     expect(not left_behind(wire), f'left behind: {left_behind(wire)}')
 
@@ -296,7 +300,7 @@ def test_mtu(wire, driver):
     wire.b.ip('link', 'set', 'far', 'mtu', most)
     frame = wire.frame(0x800, ipv4('192.0.2.9', '203.0.113.1', 17, bytes(most - 20)))
     wire.socket.send(frame)
-    expect(probe.received() == [frame], 'a frame of the MTU')
+    expect(probe.received(count=1) == [frame], 'a frame of the MTU')
     expect(probe.order(f'mtu {most + 1}') == -22, 'more than the MTU it can have')
     expect(probe.order('mtu 1500') == 0, 'mtu 1500')
     wire.b.ip('link', 'set', 'far', 'mtu', 1500)
@@ -310,7 +314,7 @@ def test_killed(wire, driver, number):
     expect(int(probe.port['driver']) == number, probe.warnings())
     frame, _ = cases(wire)['transit']
     wire.socket.send(frame)
-    expect(probe.received() == [frame], 'after a restart')
+    expect(probe.received(count=1) == [frame], 'after a restart')
     probe.end()
     expect(not {'xdp', 'pewter'} & set(left_behind(wire)), f'left behind: {left_behind(wire)}')
     wire.a.run('tc', 'qdisc', 'del', 'dev', 'core', 'clsact', check=False)
@@ -322,7 +326,7 @@ def test_twice(wire, driver):
     expect(other.child.wait(5) == 1, 'status')
     frame, _ = cases(wire)['transit']
     wire.socket.send(frame)
-    expect(probe.received() == [frame], 'the first one still works')
+    expect(probe.received(count=1) == [frame], 'the first one still works')
     probe.end()
 
 
@@ -335,7 +339,7 @@ def test_reopen(wire, driver, number):
         expect(int(probe.port['driver']) == number, probe.warnings())
         probe.received()
         wire.socket.send(frame)
-        expect(probe.received() == [frame], 'after it was opened again')
+        expect(probe.received(count=1) == [frame], 'after it was opened again')
     probe.end()
     expect(not left_behind(wire), f'left behind: {left_behind(wire)}')
 
@@ -347,7 +351,7 @@ def test_down(wire, driver):
     probe.order('up')
     probe.received()
     wire.socket.send(frame)
-    expect(probe.received() == [frame], 'up again')
+    expect(probe.received(count=1) == [frame], 'up again')
     probe.order('link')
     expect(probe.said('link') == 'link changed=0 carrier=1', 'carrier')
     wire.b.ip('link', 'set', 'far', 'down')
@@ -385,7 +389,7 @@ def test_somebody_elses_program(wire, lab):
     expect('has an XDP program of another owner' in probe.warnings(), probe.warnings())
     frame, _ = cases(wire)['transit']
     wire.socket.send(frame)
-    expect(probe.received() == [frame], 'by AF_PACKET')
+    expect(probe.received(count=1) == [frame], 'by AF_PACKET')
     probe.end()
     expect(left_behind(wire) == ['xdp'], f'the other program: {left_behind(wire)}')
     wire.a.ip('link', 'set', 'dev', 'core', 'xdp', 'off')
@@ -404,7 +408,7 @@ def test_without_bpf(wire):
     probe.received()
     frame, _ = cases(wire)['transit']
     wire.socket.send(frame)
-    expect(probe.received() == [frame], 'by AF_PACKET')
+    expect(frame in probe.received(count=1), 'by AF_PACKET')
     probe.end()
 
 
@@ -428,7 +432,7 @@ def test_checksums(wire):
     wire.b.run('ethtool', '-K', 'far', 'tx', 'on')
     probe.received()
     wire.b.run('bash', '-c', 'echo -n some text > /dev/udp/203.0.113.1/9')
-    frames = [f for f in probe.received() if f[23] == 17]
+    frames = [f for f in probe.received(count=1) if f[23] == 17]
     expect(len(frames) == 1, f'{len(frames)} frames')
     datagram = frames[0][34:]
     pseudo = frames[0][26:34] + struct.pack('!HH', 17, len(datagram))
@@ -445,7 +449,7 @@ def test_tap(lab):
     node.ip('neigh', 'add', '10.1.0.1', 'lladdr', ours, 'dev', 'cust0')
     probe.received()
     node.ping('10.1.0.1', count=1, check=False)
-    frames = [f for f in probe.received() if f[12:14] == b'\x08\x00']
+    frames = [f for f in probe.received(seconds=1, count=1) if f[12:14] == b'\x08\x00']
     expect(len(frames) == 1 and frames[0][:6] == mac_bytes(ours), f'{frames}')
     request = frames[0]
     reply = bytearray(request[6:12] + request[:6] + request[12:])
@@ -470,13 +474,13 @@ def test_two_workers(wire, lab):
               for i in range(64)]
     for frame in frames:
         wire.socket.send(frame)
-    expect(sorted(probe.received()) == sorted(frames), 'frames lost or doubled')
+    expect(sorted(probe.received(count=64)) == sorted(frames), 'frames lost or doubled')
     # Fragments stay fragments.
     datagram = ipv4('192.0.2.1', '203.0.113.1', 17, bytes(1400), 0x2000)
     rest = ipv4('192.0.2.1', '203.0.113.1', 17, bytes(1400), 175)
     for packet in (datagram, rest):
         wire.socket.send(wire.frame(0x800, packet))
-    got = probe.received()
+    got = probe.received(count=2)
     expect(sorted(got) == sorted(wire.frame(0x800, p) for p in (datagram, rest)),
            f'{[len(f) for f in got]}')
     probe.end()
@@ -489,7 +493,7 @@ def test_two_workers(wire, lab):
     probe.received()
     for i in range(8):
         node.run('bash', '-c', f'echo x > /dev/udp/10.1.0.{i + 10}/9')
-    got = sorted(f[33] for f in probe.received() if f[12:14] == b'\x08\x00')
+    got = sorted(f[33] for f in probe.received(seconds=1, count=8) if f[12:14] == b'\x08\x00')
     expect(got == list(range(10, 18)), f'{got}')
     probe.end()
 
@@ -502,7 +506,7 @@ def test_face(wire):
     wire.a.ip('neigh', 'add', '10.7.0.2', 'lladdr', wire.b.mac('far'), 'dev', 'core.7')
     probe.received('frx')
     wire.a.ping('10.7.0.2', count=1, check=False)
-    frames = [f for f in probe.received('frx') if f[12:14] == b'\x08\x00']
+    frames = [f for f in probe.received('frx', 1, 1) if f[12:14] == b'\x08\x00']
     expect(len(frames) == 1 and frames[0][6:12] == wire.mine, f'{frames}')
     before = wire.a.snmp()['IcmpInEchos']
     probe.send(wire.frame(0x800, ipv4('10.7.0.2', '10.7.0.1', 1, echo(8))), 'ftx')
@@ -526,7 +530,7 @@ def test_memif(lab):
     for one, other in ((server, client), (client, server)):
         frame = mac_bytes(other.port['mac']) + mac_bytes(one.port['mac']) + b'\x88\xb5' + bytes(50)
         one.send(frame)
-        expect(other.received() == [frame], 'frame over memif')
+        expect(other.received(count=1) == [frame], 'frame over memif')
     client.end()
     server.end()
 

@@ -103,6 +103,14 @@ class Pewter:
             raise Refused(done.stderr.strip())
         return done.stdout
 
+    def ctl(self, *words):
+        """One command of pewterctl; its output."""
+        done = subprocess.run([program("pewterctl"), "-s", self.socket, *words], text=True,
+                              capture_output=True, timeout=60)
+        if done.returncode != 0:
+            raise Refused(done.stderr.strip())
+        return done.stdout
+
     def _ask(self, command):
         self.process.stdin.write(command)
         self.process.stdin.flush()

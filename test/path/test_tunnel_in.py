@@ -229,6 +229,30 @@ def test_pop_to_next_hop_ttl():
     check4(sent[0][1][42:], packet, 11, 0, "10.1.0.1")
 
 
+def test_ttl_model_of_the_tunnel():
+    """What the tunnel says holds for labels that say nothing themselves."""
+    pe().ctl("tunnel", "mgre0", "ttl-model", "uniform")
+    try:
+        pe().expect(CORE, inward(far(ttl=33), 200, ttl=9), [to_red(hop(far(ttl=9)))])
+        pe().expect(CORE, inward(far(ttl=33), 211, ttl=9), [to_red(hop(far(ttl=33)))])
+    finally:
+        pe().ctl("tunnel", "mgre0", "ttl-model", "pipe")
+    pe().expect(CORE, inward(far(ttl=33), 200, ttl=9), [to_red(hop(far(ttl=33)))])
+
+
+def test_label_allowed_from_some():
+    """A label that was given to one PE is refused from another."""
+    pe().ip("mpls route add 250 dev red")
+    other = from_core(gre_from(label(250, far()), remote=PE3))
+    pe().expect(CORE, inward(labels=250), [to_red(hop(far()))])
+    pe().expect(CORE, other, [to_red(hop(far()))])
+    pe().ctl("label", "250", "allow", PE3)
+    pe().refuses(CORE, inward(labels=250), "mpls-label-refused")
+    pe().expect(CORE, other, [to_red(hop(far()))])
+    pe().ctl("label", "250", "allow", "any")
+    pe().expect(CORE, inward(labels=250), [to_red(hop(far()))])
+
+
 def test_swap():
     frame = inward(far(), 230, ttl=9, cos=5)
     wanted = swapped(MPLS(label=3000, cos=5, s=1, ttl=8) / far(), "02:00:00:00:c0:03")

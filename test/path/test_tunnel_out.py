@@ -102,6 +102,24 @@ def test_ttl_explicit():
     out(packet, tunnelled(hop(packet), label_ttl=17))
 
 
+def test_ttl_uniform():
+    """RFC 3443: the labels' TTL is the packet's as it leaves here."""
+    pe().ctl("tunnel", "mgre0", "ttl-model", "uniform")
+    try:
+        packet = udp(ttl=9)
+        out(packet, tunnelled(hop(packet), label_ttl=8))
+        packet = udp6(hlim=77)
+        out(packet, tunnelled(hop(packet), label_ttl=76))
+        packet = udp(destination="10.21.0.1", ttl=9)  # its route says 17
+        out(packet, tunnelled(hop(packet), label_ttl=17))
+    finally:
+        pe().ctl("tunnel", "mgre0", "ttl-model", "pipe")
+    pe().ctl("tunnel", "mgre0", "label-ttl", "99")
+    packet = udp(ttl=9)
+    out(packet, tunnelled(hop(packet), label_ttl=99))
+    pe().ctl("tunnel", "mgre0", "label-ttl", "255")
+
+
 def test_outer_fixed_knobs():
     for tos in (0, 0xB8):
         packet = udp(destination="10.22.0.1", tos=tos)

@@ -4,6 +4,7 @@
 #include "links_tunnel.h"
 
 #include <linux/if_addr.h>
+#include <linux/neighbour.h>
 
 static const struct pw_interface *interface_of(const char *name)
 {
@@ -447,6 +448,109 @@ static void test_many(void **state)
 	assert_int_equal(pw_vrf_find(1000), -ENOENT);
 }
 
+/* ---- hostile ---- */
+
+#define P0_INDEX 2 /* whatever its name has become */
+
+static uint64_t seed = 1;
+
+static uint32_t chance(uint32_t below)
+{
+	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (uint32_t)(seed >> 33) % below;
+}
+
+/* A message that would be good, of every type in turn. */
+static struct nlmsghdr *good_message(unsigned int kind)
+{
+	struct gre gre = {.local = "192.0.2.1", .remote = "192.0.2.2", .ttl = 64};
+	struct nlmsghdr *nlh = link_message(kind == 3 ? RTM_DELLINK : RTM_NEWLINK,
+					    kind == 3 ? 0 : NLM_F_CREATE, kind == 1 ? "p0" : "h");
+	struct ifaddrmsg *address;
+	struct ndmsg *neighbour;
+
+	switch (kind) {
+	case 0:
+		gre_put(nlh, &gre);
+		break;
+	case 1:
+		mnl_attr_put_u32(nlh, IFLA_MTU, 1400);
+		mnl_attr_put_u32(nlh, IFLA_MASTER, 0);
+		mnl_attr_put_strz(nlh, IFLA_IFALIAS, "alias");
+		break;
+	case 2:
+		ipip_put(nlh, "192.0.2.1", "192.0.2.2", IPPROTO_MPLS);
+		break;
+	case 4:
+	case 5:
+		nlh = message(kind == 4 ? RTM_NEWADDR : RTM_DELADDR, NLM_F_CREATE);
+		address = mnl_nlmsg_put_extra_header(nlh, sizeof(*address));
+		address->ifa_family = AF_INET;
+		address->ifa_prefixlen = 24;
+		address->ifa_index = P0_INDEX;
+		mnl_attr_put_u32(nlh, IFA_LOCAL, inet_addr("10.0.0.1"));
+		mnl_attr_put_u32(nlh, IFA_ADDRESS, inet_addr("10.0.0.1"));
+		break;
+	case 6:
+	case 7:
+		nlh = message(kind == 6 ? RTM_NEWNEIGH : RTM_DELNEIGH, NLM_F_CREATE);
+		neighbour = mnl_nlmsg_put_extra_header(nlh, sizeof(*neighbour));
+		neighbour->ndm_family = AF_INET;
+		neighbour->ndm_state = NUD_PERMANENT;
+		neighbour->ndm_ifindex = P0_INDEX;
+		mnl_attr_put_u32(nlh, NDA_DST, inet_addr("10.0.0.2"));
+		mnl_attr_put(nlh, NDA_LLADDR, 6, "\2\0\0\0\0\1");
+		break;
+	default:
+		break;
+	}
+	return nlh;
+}
+
+static void check_links(void)
+{
+	for (struct pw_link *link = pw_link_next(0); link; link = pw_link_next(link->index)) {
+		assert_int_equal(pw_interface_get(link->index)->id, link->index);
+		assert_ptr_equal(pw_link_by_name(link->name), link);
+		assert_int_equal(pw_interface_get(link->index)->vrf, pw_link_vrf(link));
+	}
+}
+
+static void test_hostile(void **state)
+{
+	unsigned int taken = 0, refused = 0;
+
+	assert_int_equal(link_up("p0", true), 0);
+	for (int round = 0; round < 100000; round++) {
+		struct nlmsghdr *nlh = good_message(chance(8));
+		uint32_t size = nlh->nlmsg_len;
+		int ret;
+
+		for (uint32_t flips = chance(5); flips; flips--)
+			((uint8_t *)nlh)[sizeof(*nlh) + chance(size - sizeof(*nlh))] ^=
+				(uint8_t)(1 << chance(8));
+		if (!chance(4))
+			nlh->nlmsg_len = sizeof(*nlh) + chance(size - sizeof(*nlh) + 1);
+		ret = pw_request_internal(nlh, said, sizeof(said));
+		taken += !ret;
+		refused += ret < 0;
+		/* Refused means in words. */
+		assert_true(!ret || said[0]);
+		if (round % 1000)
+			continue;
+		pw_resolve();
+		pw_retire_drain();
+		check_links();
+		for (uint32_t index = P0_INDEX + 2; index < 2000; index++)
+			if (pw_link_by_index(index)) {
+				struct pw_link *link = pw_link_by_index(index);
+
+				delete_link(link->name);
+			}
+	}
+	assert_true(taken > 1000 && refused > 1000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_start, fixture_stop)
 
 int main(void)
@@ -468,6 +572,7 @@ int main(void)
 		TEST(test_address_flags),
 		TEST(test_mirror),
 		TEST(test_many),
+		TEST(test_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
