@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /** Tables as the workers see them, for pewterctl; knobs of labels and tunnels. */
 #include "control/label.h"
+#include "control/links.h"
 #include "control/statistics.h"
 
 #include <arpa/inet.h>
@@ -347,23 +348,29 @@ static const struct pw_attribute_policy tunnel_policy[PW_TUNNEL_SET_ATTR_COUNT] 
 					  .max = 1},
 };
 
-static struct pw_link *find_tunnel(struct pw_request *request, const struct nlattr *attribute)
+static struct pw_link *find_link(struct pw_request *request, const struct nlattr *attribute)
 {
 	char name[IFNAMSIZ + 1] = "";
 	struct pw_link *link;
 
 	if (attribute == NULL) {
-		pw_refuse(request, NULL, -EINVAL, "no tunnel given");
+		pw_refuse(request, NULL, -EINVAL, "no link given");
 		return NULL;
 	}
 	memcpy(name, mnl_attr_get_payload(attribute), mnl_attr_get_payload_len(attribute));
 	link = pw_link_by_name(name);
 	if (link == NULL)
 		pw_refuse(request, attribute, -ENODEV, "there is no link \"%s\"", name);
-	else if (link->kind != PW_LINK_TUNNEL)
-		pw_refuse(request, attribute, -EINVAL, "link \"%s\" is no tunnel", name);
-	else
+	return link;
+}
+
+static struct pw_link *find_tunnel(struct pw_request *request, const struct nlattr *attribute)
+{
+	struct pw_link *link = find_link(request, attribute);
+
+	if (link == NULL || link->kind == PW_LINK_TUNNEL)
 		return link;
+	pw_refuse(request, attribute, -EINVAL, "link \"%s\" is no tunnel", link->name);
 	return NULL;
 }
 
@@ -397,6 +404,44 @@ static int set_tunnel(struct pw_request *request)
 	return 0;
 }
 
+static const struct pw_attribute_policy link_policy[PW_LINK_SET_ATTR_COUNT] = {
+	[PW_LINK_SET_ATTR_NAME] = {.name = "PW_LINK_SET_ATTR_NAME", .min = 2, .max = IFNAMSIZ},
+	[PW_LINK_SET_ATTR_MPLS] = {.name = "PW_LINK_SET_ATTR_MPLS", .min = 1, .max = 1},
+};
+
+static int set_link(struct pw_request *request)
+{
+	const struct nlattr *table[PW_LINK_SET_ATTR_COUNT];
+	const struct nlattr *mpls;
+	struct pw_link *link;
+	bool before;
+	int ret = pw_request_attributes(request, sizeof(struct rtgenmsg), "link", link_policy,
+					PW_LINK_SET_ATTR_COUNT - 1, table);
+
+	if (ret != 0)
+		return ret;
+	link = find_link(request, table[PW_LINK_SET_ATTR_NAME]);
+	if (link == NULL)
+		return request->error;
+	mpls = table[PW_LINK_SET_ATTR_MPLS];
+	if (mpls == NULL)
+		return pw_refuse(request, NULL, -EINVAL, "nothing to set");
+	if (mnl_attr_get_u8(mpls) > 1)
+		return pw_refuse(request, mpls, -EINVAL, "MPLS input is 0 or 1");
+	if (link->kind != PW_LINK_PORT && link->kind != PW_LINK_VLAN)
+		return pw_refuse(request, table[PW_LINK_SET_ATTR_NAME], -EINVAL,
+				 "link \"%s\" is no port and no VLAN: no labelled frames arrive on it",
+				 link->name);
+	before = link->mpls_input;
+	link->mpls_input = mnl_attr_get_u8(mpls);
+	ret = pw_link_publish(link);
+	if (ret != 0) {
+		link->mpls_input = before;
+		return pw_refuse(request, NULL, ret, "link \"%s\": %s", link->name, strerror(-ret));
+	}
+	return 0;
+}
+
 void pw_netlink_pewter_register(void)
 {
 	pw_request_register(PW_MSG_VRF, -1, NULL, dump_vrfs);
@@ -405,4 +450,5 @@ void pw_netlink_pewter_register(void)
 	pw_request_register(PW_MSG_LABEL, -1, NULL, dump_labels);
 	pw_request_register(PW_MSG_LABEL_ALLOW, -1, set_label_allow, NULL);
 	pw_request_register(PW_MSG_TUNNEL_SET, -1, set_tunnel, NULL);
+	pw_request_register(PW_MSG_LINK_SET, -1, set_link, NULL);
 }

@@ -80,6 +80,7 @@ enum {
 	/* Requests, answered by NLMSG_ERROR. */
 	PW_MSG_LABEL_ALLOW = 0x430, /* who may use a label: PW_ALLOW_ATTR_* */
 	PW_MSG_TUNNEL_SET,          /* a tunnel's TTL model: PW_TUNNEL_SET_ATTR_* */
+	PW_MSG_LINK_SET,            /* a port's or VLAN's MPLS input: PW_LINK_SET_ATTR_* */
 
 	/*
 	 * Watching. PW_MSG_TRACE and PW_MSG_CAPTURE (NLM_F_REQUEST | NLM_F_ACK, PW_WATCH_ATTR_*)
@@ -281,6 +282,15 @@ enum {
 	PW_TUNNEL_SET_ATTR_TTL_MODEL, /* u8: PW_TTL_* */
 	PW_TUNNEL_SET_ATTR_LABEL_TTL, /* u8: 1 .. 255, TTL of pushed labels (pipe, short-pipe) */
 	PW_TUNNEL_SET_ATTR_COUNT
+};
+
+/* PW_MSG_LINK_SET */
+enum {
+	PW_LINK_SET_ATTR_UNSPEC,
+	PW_LINK_SET_ATTR_NAME, /* string: a port or VLAN sub-interface */
+	PW_LINK_SET_ATTR_MPLS, /* u8: 1 takes labelled frames (0x8847) off the wire, 0 drops them,
+				* as it is from the start; net.mpls.conf.DEV.input in Linux */
+	PW_LINK_SET_ATTR_COUNT
 };
 
 /* RFC 3443. With one label, which is popped where the IP header is looked up, pipe and

@@ -35,6 +35,8 @@ static const struct command {
 	 "which tunnel ends may use an incoming label"},
 	{"tunnel", command_tunnel, "NAME [ttl-model uniform|pipe|short-pipe] [label-ttl 1-255]",
 	 "how TTLs of pushed and popped labels are treated (RFC 3443)"},
+	{"link", command_link, "NAME mpls on|off",
+	 "whether a port or VLAN takes labelled frames off the wire"},
 	{"batch", command_batch, "[-f] FILE|-", "commands, one a line (-f: goes on after errors)"},
 	{"help", command_help, "", "this text"},
 };

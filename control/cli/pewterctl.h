@@ -34,6 +34,7 @@ int command_trace(struct client *client, int argc, char **argv);
 int command_capture(struct client *client, int argc, char **argv);
 int command_label(struct client *client, int argc, char **argv);
 int command_tunnel(struct client *client, int argc, char **argv);
+int command_link(struct client *client, int argc, char **argv);
 
 /* What `show` finds in pewterctl_table.c */
 int show_vrfs(struct client *client);

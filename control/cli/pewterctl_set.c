@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/** label ... allow, tunnel ...: what Linux has no message for. */
+/** label ... allow, tunnel ..., link ...: what Linux has no message for. */
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <string.h>
@@ -101,5 +101,27 @@ int command_tunnel(struct client *client, int argc, char **argv)
 		mnl_attr_put_u8(nlh, PW_TUNNEL_SET_ATTR_TTL_MODEL, (uint8_t)model);
 	if (ttl != 0)
 		mnl_attr_put_u8(nlh, PW_TUNNEL_SET_ATTR_LABEL_TTL, (uint8_t)ttl);
+	return finish(client, nlh);
+}
+
+int command_link(struct client *client, int argc, char **argv)
+{
+	uint32_t buffer[32];
+	struct nlmsghdr *nlh = client_message(buffer, PW_MSG_LINK_SET, 0);
+	bool on;
+
+	if (argc != 4 || strcmp(argv[2], "mpls") != 0)
+		return usage("link");
+	if (strlen(argv[1]) >= IFNAMSIZ || argv[1][0] == '\0') {
+		say("\"%s\" is no name of an interface", argv[1]);
+		return STATUS_USAGE;
+	}
+	on = strcmp(argv[3], "on") == 0;
+	if (!on && strcmp(argv[3], "off") != 0) {
+		say("mpls is on or off, not \"%s\"", argv[3]);
+		return STATUS_USAGE;
+	}
+	mnl_attr_put_strz(nlh, PW_LINK_SET_ATTR_NAME, argv[1]);
+	mnl_attr_put_u8(nlh, PW_LINK_SET_ATTR_MPLS, on);
 	return finish(client, nlh);
 }

@@ -253,6 +253,26 @@ def test_label_allowed_from_some():
     pe().expect(CORE, inward(labels=250), [to_red(hop(far()))])
 
 
+def on_the_wire(value, packet=None, ttl=9):
+    return (Ether(dst=port_mac(CORE), src=P2, type=0x8847)
+            / MPLS(label=value, s=1, ttl=ttl) / (packet or far()))
+
+
+def test_label_off_the_wire():
+    """A port takes labels off the wire only when it was told to."""
+    pe().refuses(CORE, on_the_wire(200), "mpls-disabled")
+    pe().ctl("link", "core", "mpls", "on")
+    pe().expect(CORE, on_the_wire(200), [to_red(hop(far()))])
+    pe().expect(CORE, on_the_wire(230), [swapped(MPLS(label=3000, s=1, ttl=8) / far(),
+                                                 "02:00:00:00:c0:03")])
+    pe().refuses(CORE, on_the_wire(202), "mpls-label-unknown")
+    pe().ctl("label", "200", "allow", PE2)
+    pe().refuses(CORE, on_the_wire(200), "mpls-label-refused")
+    pe().ctl("label", "200", "allow", "any")
+    pe().ctl("link", "core", "mpls", "off")
+    pe().refuses(CORE, on_the_wire(200), "mpls-disabled")
+
+
 def test_swap():
     frame = inward(far(), 230, ttl=9, cos=5)
     wanted = swapped(MPLS(label=3000, cos=5, s=1, ttl=8) / far(), "02:00:00:00:c0:03")
