@@ -243,6 +243,7 @@ static void refuse_framing(struct pw_client *client, const uint8_t *data, size_t
 	uint32_t buffer[PW_ERROR_MAX / sizeof(uint32_t)];
 
 	memcpy(&header, data, size < sizeof(header) ? size : sizeof(header));
+	header.nlmsg_len = sizeof(header); /* all that is sure to be there, and sent back */
 	pw_refuse(&request, NULL, -EINVAL, "%s", text);
 	pw_client_queue(client, buffer, pw_request_error(&request, -EINVAL, buffer));
 }

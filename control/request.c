@@ -93,8 +93,8 @@ static void put_extended_ack(struct nlmsghdr *nlh, const struct pw_request *requ
 		nlh->nlmsg_flags |= NLM_F_ACK_TLVS;
 }
 
-static_assert(PW_ERROR_MAX >= sizeof(struct nlmsghdr) + sizeof(struct nlmsgerr) +
-				      2 * sizeof(struct nlattr) +
+static_assert(PW_ERROR_MAX >= PW_ERROR_ECHO_MAX + sizeof(struct nlmsghdr) +
+				      sizeof(struct nlmsgerr) + 2 * sizeof(struct nlattr) +
 				      sizeof(((struct pw_request *)0)->text) + sizeof(uint32_t),
 	      "header, error, text and offset");
 
@@ -102,12 +102,17 @@ size_t pw_request_error(const struct pw_request *request, int error, void *buffe
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
 	struct nlmsgerr *answer = mnl_nlmsg_put_extra_header(nlh, sizeof(*answer));
+	size_t payload = mnl_nlmsg_get_payload_len(request->nlh);
 
 	nlh->nlmsg_type = NLMSG_ERROR;
-	nlh->nlmsg_flags = NLM_F_CAPPED;
 	nlh->nlmsg_seq = request->nlh->nlmsg_seq;
 	answer->error = error;
 	answer->msg = *request->nlh;
+	/* As the kernel does: an error carries the request, which its offset points into. */
+	if (error && sizeof(*nlh) + payload <= PW_ERROR_ECHO_MAX)
+		memcpy(mnl_nlmsg_put_extra_header(nlh, payload), request->nlh + 1, payload);
+	else
+		nlh->nlmsg_flags = NLM_F_CAPPED;
 	if (error)
 		put_extended_ack(nlh, request);
 	return nlh->nlmsg_len;

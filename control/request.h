@@ -105,7 +105,8 @@ void pw_request_dispatch(struct pw_client *client, const struct nlmsghdr *nlh);
  * Writes an NLMSG_ERROR about @p request into @p buffer of PW_ERROR_MAX bytes, aligned for
  * nlmsghdr. @p error 0 acknowledges. Returns its length.
  */
-#define PW_ERROR_MAX 256
+#define PW_ERROR_ECHO_MAX 2048 /* bytes of a request that are sent back with its error */
+#define PW_ERROR_MAX      (PW_ERROR_ECHO_MAX + 256)
 size_t pw_request_error(const struct pw_request *request, int error, void *buffer);
 
 /** Who asked by NLM_F_ECHO to hear of the change that is being made, or NULL. For client.c. */

@@ -148,12 +148,16 @@ static int say_error(const struct nlmsghdr *nlh, size_t fixed, int error)
 static int message_error(const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *answer = mnl_nlmsg_get_payload(nlh);
+	size_t fixed = sizeof(*answer);
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*answer)) {
 		say("pewterd sent an ill-formed answer");
 		return -EPROTO;
 	}
-	return answer->error == 0 ? 0 : say_error(nlh, sizeof(*answer), answer->error);
+	/* What was refused stands between the error and its words, unless it was long. */
+	if (answer->error != 0 && !(nlh->nlmsg_flags & NLM_F_CAPPED))
+		fixed += MNL_ALIGN(mnl_nlmsg_get_payload_len(&answer->msg));
+	return answer->error == 0 ? 0 : say_error(nlh, fixed, answer->error);
 }
 
 /** A connection that was refused was closed behind words that are still to be read. */

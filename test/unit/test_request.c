@@ -199,6 +199,7 @@ static void expect_error(int fd, int error, uint32_t seq, const char *text, uint
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)packet;
 	const struct nlmsgerr *answer = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attribute;
+	unsigned int fixed = sizeof(*answer);
 	const char *said = NULL;
 	uint32_t at = 0;
 
@@ -207,11 +208,15 @@ static void expect_error(int fd, int error, uint32_t seq, const char *text, uint
 	assert_int_equal(nlh->nlmsg_type, NLMSG_ERROR);
 	assert_int_equal(nlh->nlmsg_seq, seq);
 	assert_int_equal(nlh->nlmsg_pid, 0);
-	assert_true(nlh->nlmsg_flags & NLM_F_CAPPED);
 	assert_int_equal(answer->error, error);
+	/* An acknowledgement carries the header only, an error the whole request. */
+	if (!error)
+		assert_true(nlh->nlmsg_flags & NLM_F_CAPPED);
+	else if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
+		fixed += answer->msg.nlmsg_len - sizeof(*nlh);
 	assert_int_equal(answer->msg.nlmsg_seq, seq);
 	if (nlh->nlmsg_flags & NLM_F_ACK_TLVS)
-		mnl_attr_for_each(attribute, nlh, sizeof(*answer))
+		mnl_attr_for_each(attribute, nlh, fixed)
 		{
 			if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG)
 				said = mnl_attr_get_str(attribute);
