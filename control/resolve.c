@@ -211,6 +211,13 @@ int pw_hop_check(struct pw_hop *hop, uint32_t table, int family, struct pw_compl
 
 /* ---- what follows changes ---------------------------------------------------------------- */
 
+/*
+ * Where Linux forgets the routes of a link that is set down, they stay here, shown as "dead
+ * linkdown" and out of the workers' tables, so that a backup or a shorter prefix takes over, and
+ * come back with the link. Loss of carrier counts the same (ignore_routes_with_linkdown in
+ * Linux). Only when the link is deleted its routes go.
+ */
+
 void pw_nexthop_link_deleted(struct pw_link *link)
 {
 	int error;

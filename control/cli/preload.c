@@ -213,7 +213,9 @@ static ssize_t netlink_send(int fd, struct netlink_socket *s, const struct msghd
 
 	if (refuse_peer(message->msg_name, message->msg_namelen))
 		return -1;
-	if (s->bulk && preload_bulk_send(fd, s->bulk, message, &size))
+	if (!s->bulk)
+		preload_bulk_settle();
+	else if (preload_bulk_send(fd, s->bulk, message, &size))
 		return size;
 	nameless.msg_name = NULL;
 	nameless.msg_namelen = 0;

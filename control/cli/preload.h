@@ -66,12 +66,15 @@ void preload_lost(int fd, struct netlink_socket *s, uint32_t generation);
 bool preload_connected(int fd, struct netlink_socket *s);
 
 /* preload_bulk.c. NULL when bulk is not wanted, or no memory is there. */
-struct bulk *preload_bulk_new(void);
+struct bulk *preload_bulk_new(int fd);
+/** Waits until all that was deferred is answered: another socket is about to ask. */
+void preload_bulk_settle(void);
 /** True: the message was taken, *@p size is what sendmsg() returns. */
 bool preload_bulk_send(int fd, struct bulk *bulk, const struct msghdr *message, ssize_t *size);
 /** True: an answer was there, *@p size is what recvmsg() returns. */
 bool preload_bulk_receive(struct bulk *bulk, struct msghdr *message, int flags, ssize_t *size);
-/** Sends the rest. Ends the process when something failed and it is too late to tell it. */
+/** Sends the rest and frees @p bulk. Ends the process when something failed and it is too late to
+ * tell it. */
 void preload_bulk_close(int fd, struct bulk *bulk);
 
 /** What Pewter says of an interface, by name, or by index where @p name is "". */

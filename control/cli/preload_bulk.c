@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define BUFFER_BYTES 32768
-#define ANSWER_BYTES 512
+#define ANSWER_BYTES 4096 /* an error carries the request that it is about */
 
 struct bulk {
 	_Alignas(struct nlmsghdr) uint8_t buffer[BUFFER_BYTES];
@@ -32,20 +32,31 @@ struct bulk {
 	size_t failure_size;
 };
 
-struct bulk *preload_bulk_new(void)
+/* One socket at a time: iproute2 has one for its requests and opens others for questions. */
+static struct bulk *owner;
+static int owner_fd;
+
+struct bulk *preload_bulk_new(int fd)
 {
 	const char *wanted = getenv("PEWTER_RUN_BULK");
 
-	return wanted && *wanted ? calloc(1, sizeof(struct bulk)) : NULL;
+	if (owner || !wanted || !*wanted)
+		return NULL;
+	owner = calloc(1, sizeof(*owner));
+	owner_fd = fd;
+	return owner;
 }
 
-/** RTM_NEW* and RTM_DEL* that want no more than an acknowledgement. */
+/**
+ * RTM_NEW* and RTM_DEL* that want no more than an acknowledgement. iproute2 finds out what is
+ * supported by requests that must fail, without a sequence number.
+ */
 static bool deferrable(const struct nlmsghdr *header, size_t size)
 {
 	return size <= BUFFER_BYTES && size >= sizeof(*header) && header->nlmsg_len == size &&
 	       header->nlmsg_type >= RTM_BASE && header->nlmsg_type <= RTM_MAX &&
 	       (header->nlmsg_type - RTM_BASE) % 4 < 2 && header->nlmsg_flags & NLM_F_ACK &&
-	       !(header->nlmsg_flags & NLM_F_ECHO);
+	       !(header->nlmsg_flags & NLM_F_ECHO) && header->nlmsg_seq;
 }
 
 static void fail(struct bulk *bulk, int error, uint32_t seq)
@@ -144,6 +155,12 @@ static void answer_success(struct bulk *bulk, const struct nlmsghdr *request)
 	bulk->answer_size = header->nlmsg_len;
 }
 
+void preload_bulk_settle(void)
+{
+	if (owner && flush(owner_fd, owner))
+		await(owner_fd, owner);
+}
+
 bool preload_bulk_send(int fd, struct bulk *bulk, const struct msghdr *message, ssize_t *size)
 {
 	const struct nlmsghdr *request;
@@ -203,16 +220,24 @@ void preload_bulk_close(int fd, struct bulk *bulk)
 {
 	const struct nlmsghdr *header = (const struct nlmsghdr *)bulk->failure;
 	const struct nlmsgerr *error = NLMSG_DATA(header);
-	const struct nlattr *attribute = (const struct nlattr *)(error + 1);
+	const struct nlattr *attribute;
 
-	if (flush(fd, bulk) && await(fd, bulk))
+	if (flush(fd, bulk) && await(fd, bulk)) {
+		owner = NULL;
+		free(bulk);
 		return;
+	}
+	/* The words follow the request, which the kernel and Pewter echo unless it is long. */
+	attribute = (const struct nlattr *)(error + 1);
+	if (!(header->nlmsg_flags & NLM_F_CAPPED))
+		attribute = (const struct nlattr *)((const char *)&error->msg +
+						    NLMSG_ALIGN(error->msg.nlmsg_len));
 	/* The program believes that all is well, and is about to say so. */
 	if (header->nlmsg_flags & NLM_F_ACK_TLVS && attribute->nla_type == NLMSGERR_ATTR_MSG)
 		fprintf(stderr, "Error: %s.\n", (const char *)(attribute + 1));
 	else
 		fprintf(stderr, "Error: %s.\n", strerror(-error->error));
-	fprintf(stderr, "Command failed %u before the end\n",
+	fprintf(stderr, "Command failed, %u before the last\n",
 		bulk->last->nlmsg_seq - header->nlmsg_seq);
 	_exit(2);
 }

@@ -164,7 +164,7 @@ int preload_open(int type, uint32_t protocol)
 		s->used = true;
 		s->parked = s->no_enobufs = false;
 		s->protocol = protocol;
-		s->bulk = protocol == NETLINK_ROUTE ? preload_bulk_new() : NULL;
+		s->bulk = protocol == NETLINK_ROUTE ? preload_bulk_new(fd) : NULL;
 		s->generation++;
 		memset(s->groups, 0, sizeof(s->groups));
 	}
@@ -196,7 +196,6 @@ void preload_forget(int fd)
 	if (s->bulk)
 		preload_bulk_close(fd, s->bulk);
 	pthread_mutex_lock(&lock);
-	free(s->bulk);
 	s->bulk = NULL;
 	s->used = s->parked = false;
 	s->generation++;

@@ -27,12 +27,14 @@ static uint32_t ip_hash(const struct rte_mbuf *mbuf, uint16_t offset)
 {
 	const uint8_t *at = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, offset);
 	uint16_t room = mbuf->data_len > offset ? mbuf->data_len - offset : 0;
+	uint64_t words[4]; /* packets are not aligned, rte_hash_crc()'s input is to be */
 	uint32_t hash = 0x70657774;
 
 	if (room >= sizeof(struct rte_ipv6_hdr) && at[0] >> 4 == 6) {
 		const struct rte_ipv6_hdr *ip = (const void *)at;
 
-		hash = rte_hash_crc(ip->src_addr, 32, hash);
+		memcpy(words, ip->src_addr, sizeof(words));
+		hash = rte_hash_crc(words, sizeof(words), hash);
 		hash = rte_hash_crc_4byte(ip->proto, hash);
 		hash = rte_hash_crc_4byte(ports(mbuf, offset + sizeof(*ip), ip->proto), hash);
 	} else if (room >= sizeof(struct rte_ipv4_hdr) && at[0] >> 4 == 4) {
@@ -43,11 +45,13 @@ static uint32_t ip_hash(const struct rte_mbuf *mbuf, uint16_t offset)
 		if (!(ip->fragment_offset &
 		      RTE_BE16(RTE_IPV4_HDR_OFFSET_MASK | RTE_IPV4_HDR_MF_FLAG)))
 			both = ports(mbuf, offset + rte_ipv4_hdr_len(ip), ip->next_proto_id);
-		hash = rte_hash_crc(&ip->src_addr, 8, hash);
+		memcpy(words, &ip->src_addr, 8);
+		hash = rte_hash_crc(words, 8, hash);
 		hash = rte_hash_crc_4byte(ip->next_proto_id, hash);
 		hash = rte_hash_crc_4byte(both, hash);
 	} else {
-		hash = rte_hash_crc(at, RTE_MIN(room, 16u), hash);
+		memcpy(words, at, RTE_MIN(room, 16u));
+		hash = rte_hash_crc(words, RTE_MIN(room, 16u), hash);
 	}
 	/* CRC is linear: mix, so that a few differing bits reach the low ones that pick a bucket.
 	 */

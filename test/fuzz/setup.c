@@ -59,11 +59,10 @@ void fuzz_configure(const char *program, const char *batch)
 	pid_t child;
 
 	snprintf(path, sizeof(path), "%s", program);
-	snprintf(runner, sizeof(runner), "%s/../../pewter-run", dirname(path));
+	snprintf(runner, sizeof(runner), "%s/../../control/cli/pewter-run", dirname(path));
 	snprintf(source, sizeof(source), "%s", batch);
 	child = fork();
 	if (child == 0) {
-		/* A preloaded library and the sanitizer's own do not go together. */
 		execlp(runner, runner, "-s", socket_path, "sh", "-e", source, (char *)NULL);
 		perror(runner);
 		_exit(127);

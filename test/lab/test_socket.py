@@ -466,7 +466,39 @@ def check_startup():
         status = daemon.process.wait(30)
         report(name, status == 1 and path in daemon.text() and text in daemon.text(),
                "status %d: %s" % (status, daemon.text()))
+    with open(FOLDER + "/late", "w") as file:
+        file.write("link set dev null0 alias one\n" * 300 + "link set dev null0 mtu 5\n" +
+                   "link set dev null0 alias two\n" * 300)
+    daemon = Daemon("-p", "null0=null:", "-f", FOLDER + "/late", ready=False)
+    status = daemon.process.wait(30)
+    report("startup-file-fails-late", status == 1 and "300 before" in daemon.text(),
+           "status %d: %s" % (status, daemon.text()))
     report("socket-is-removed", not os.path.exists(SOCKET))
+
+
+def check_notify():
+    """systemd hears of it after the start-up files."""
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(FOLDER + "/notify")
+    notify.settimeout(20)
+    os.environ["NOTIFY_SOCKET"] = FOLDER + "/notify"
+    daemon = Daemon("-p", "null0=null:", "-f", FOLDER + "/good")
+    del os.environ["NOTIFY_SOCKET"]
+    said = notify.recv(4096).decode()
+    report("notify-ready", "READY=1" in said and "from-startup" in
+           pewter_run("ip", "link", "show", "dev", "null0").stdout, said)
+    daemon.stop()
+    report("notify-stopping", "STOPPING=1" in notify.recv(4096).decode())
+
+
+def check_idle():
+    daemon = Daemon()
+    time.sleep(1)
+    ticks = cpu_ticks(daemon.process.pid)
+    time.sleep(3)
+    used = (cpu_ticks(daemon.process.pid) - ticks) / 3
+    report("idle-below-5-percent", used <= 5, "%.1f %%" % used)
+    daemon.stop()
 
 
 def main():
@@ -486,6 +518,8 @@ def main():
         daemon = check_restart(daemon)
         report("sigint", daemon.stop(signal.SIGINT) == 0, daemon.text())
         check_startup()
+        check_notify()
+        check_idle()
     finally:
         if daemon.alive():
             daemon.stop()

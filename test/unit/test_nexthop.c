@@ -246,6 +246,11 @@ static void test_multipoint_tunnel(void **state)
 	/* A tunnel is no way to a tunnel's end. */
 	must("replace 10.9.0.0/16 dev mgre");
 	assert_int_equal(endpoint_of(10, "192.168.2.1")->underlay, 0);
+	assert_non_null(add_tunnel("gre1", "10.0.0.1", "10.0.0.99"));
+	must("replace 10.9.0.0/16 dev gre1");
+	endpoint = endpoint_of(10, "192.168.2.1");
+	assert_int_equal(endpoint->underlay, 0);
+	assert_non_null(strstr(pw_remote_get(endpoint->id)->down, "into a tunnel"));
 	must("del 10.9.0.0/16");
 	assert_int_equal(endpoint_of(10, "192.168.2.1")->underlay, 0);
 	/* With the last route the endpoint goes, and with it the known source. */

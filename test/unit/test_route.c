@@ -58,6 +58,15 @@ static void test_gateway_without_device(void **state)
 	assert_int_equal(lookup(254, "10.50.0.1")->interface, link_named("p1")->index);
 	must("add 2001:db8:5::/48 via 2001:db8::9");
 	assert_gateway(254, "2001:db8:5::1", "2001:db8::9");
+	/* A gateway must be on a link, not behind another gateway. */
+	assert_int_equal(route("add 10.60.0.0/16 via 10.50.0.1"), -ENETUNREACH);
+	assert_int_equal(route("add 10.60.0.0/16 via 10.50.0.1 dev p1"), -ENETUNREACH);
+	/* A VRF's gateway is found in the VRF, else in the main table. */
+	must("add 10.0.0.0/24 dev p1 table 10");
+	must("add 10.60.0.0/16 via 10.0.0.7 table 10");
+	assert_int_equal(lookup(10, "10.60.0.1")->interface, link_named("p1")->index);
+	must("add 10.61.0.0/16 via 10.1.0.7 table 10");
+	assert_gateway(10, "10.61.0.1", "10.1.0.7");
 }
 
 static void test_tables_are_apart(void **state)
@@ -579,6 +588,95 @@ static void test_model(void **state)
 	assert_null(pw_table_find(10)); /* collected */
 }
 
+/* ---- the ordered store itself ------------------------------------------------------------- */
+
+#define STORE_PREFIXES 300
+
+struct stored {
+	uint8_t bytes[16];
+	unsigned int length;
+	bool there;
+};
+
+static int stored_compare(const struct stored *a, const struct stored *b)
+{
+	int order = memcmp(a->bytes, b->bytes, 16);
+
+	return order ? order : (int)a->length - (int)b->length;
+}
+
+static void store_check(const struct pw_prefix_tree *tree, const struct stored *all)
+{
+	struct pw_prefix *covering[PW_PREFIX_COVERING_MAX];
+	const struct stored *key = &all[rand() % STORE_PREFIXES];
+	const struct stored *next = NULL;
+	const struct pw_prefix *found = pw_prefix_next(tree, key->bytes, key->length, false);
+	unsigned int covers = 0;
+
+	for (int i = 0; i < STORE_PREFIXES; i++) {
+		if (!all[i].there)
+			continue;
+		covers += pw_prefix_contains(all[i].bytes, all[i].length, key->bytes);
+		if (stored_compare(&all[i], key) > 0 &&
+		    (!next || stored_compare(&all[i], next) < 0))
+			next = &all[i];
+	}
+	assert_int_equal(pw_prefix_covering(tree, key->bytes, covering), covers);
+	assert_int_equal(!!found, !!next);
+	if (found)
+		assert_true(found->length == next->length &&
+			    memcmp(found->bytes, next->bytes, 16) == 0);
+	assert_int_equal(!!pw_prefix_get(tree, key->bytes, key->length), key->there);
+}
+
+static void test_prefix_store(void **state)
+{
+	static struct stored all[STORE_PREFIXES];
+	struct pw_prefix_tree tree = {.bits = 128};
+	static struct pw_route mark;
+	struct pw_prefix *prefix;
+
+	srand(99);
+	for (int i = 0; i < STORE_PREFIXES; i++) {
+		bool again = true;
+
+		while (again) {
+			for (int n = 0; n < 16; n++)
+				all[i].bytes[n] = rand() % 4 ? 0 : (uint8_t)rand() & 0x81;
+			all[i].length = (unsigned int)rand() % 129;
+			pw_prefix_mask(all[i].bytes, 16, all[i].length);
+			again = false;
+			for (int n = 0; n < i; n++)
+				again |= stored_compare(&all[i], &all[n]) == 0;
+		}
+	}
+	for (int step = 0; step < 50000; step++) {
+		struct stored *one = &all[rand() % STORE_PREFIXES];
+
+		if (one->there) {
+			prefix = pw_prefix_get(&tree, one->bytes, one->length);
+			assert_non_null(prefix);
+			prefix->routes = NULL;
+			pw_prefix_remove(&tree, prefix);
+		} else {
+			prefix = pw_prefix_add(&tree, one->bytes, one->length);
+			assert_non_null(prefix);
+			assert_null(prefix->routes);
+			prefix->routes = &mark;
+		}
+		one->there = !one->there;
+		store_check(&tree, all);
+	}
+	for (int i = 0; i < STORE_PREFIXES; i++) {
+		if (!all[i].there)
+			continue;
+		prefix = pw_prefix_get(&tree, all[i].bytes, all[i].length);
+		prefix->routes = NULL;
+		pw_prefix_remove(&tree, prefix);
+	}
+	assert_null(tree.root); /* nothing leaks */
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_start, fixture_stop)
 
 int main(void)
@@ -599,6 +697,7 @@ int main(void)
 		TEST(test_link_deleted),
 		TEST(test_dump_while_changing),
 		TEST(test_model),
+		cmocka_unit_test(test_prefix_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
