@@ -166,16 +166,21 @@ static int netdev_lock(const char *name)
 	return fd;
 }
 
+bool pw_netdev_is_veth(const char *name)
+{
+	char driver[32];
+
+	pw_netdev_driver(name, driver);
+	return strcmp(driver, "veth") == 0;
+}
+
 /*
  * A veth leaves to hardware that is not there what its sender was promised: checksums, cutting
  * TCP into segments, VLAN tags. Its other end is not ours to change.
  */
 static void veth_advise(const char *name)
 {
-	char driver[32];
-
-	pw_netdev_driver(name, driver);
-	if (strcmp(driver, "veth") == 0)
+	if (pw_netdev_is_veth(name))
 		pw_info("%s is a veth: its other end needs \"ethtool -K PEER tx off txvlan off\"",
 			name);
 }

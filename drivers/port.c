@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -146,19 +147,27 @@ static int device_open(struct pw_port_device *device, char *error, size_t size)
 	return device_publish(device, error, size);
 }
 
+/*
+ * The kernel lets go of an AF_XDP queue some time after its socket was closed: by the daemon
+ * before this one, or by our own probe. A try that fails for it costs a device number.
+ */
+#define SETTLE_TRIES        6
+#define SETTLE_MICROSECONDS 150000
+
 static int port_open(const struct pw_port_spec *spec, const struct pw_port_ops *ops, bool *fallback,
-		     char *error, size_t size)
+		     bool *again, char *error, size_t size)
 {
 	struct pw_port_device *device = device_make(spec, ops, error, size);
 	int result;
 
-	*fallback = false;
+	*fallback = *again = false;
 	if (!device)
 		return -rte_errno;
 	result = device_open(device, error, size);
 	if (result == 0)
 		return device->port.index;
 	*fallback = device->fallback;
+	*again = device->fallback && device->unsafe;
 	device_free(device);
 	return result;
 }
@@ -166,16 +175,22 @@ static int port_open(const struct pw_port_spec *spec, const struct pw_port_ops *
 int pw_port_open(const struct pw_port_spec *spec, char *error, size_t size)
 {
 	struct pw_port_spec other = *spec;
-	bool fallback;
-	int result;
+	bool fallback, again = true;
+	int result = -EINVAL;
 
 	if (spec->driver >= PW_PORT_RING)
 		return pw_port_refuse(-EINVAL, error, size, "%s: no such driver", spec->name);
-	result = port_open(spec, pw_port_driver_ops(spec->driver), &fallback, error, size);
+	for (int try = 0; try < SETTLE_TRIES && again; try++) {
+		if (try > 0)
+			usleep(SETTLE_MICROSECONDS);
+		result = port_open(spec, pw_port_driver_ops(spec->driver), &fallback, &again, error,
+				   size);
+		again = again && result < 0;
+	}
 	if (result < 0 && fallback) {
 		pw_warning("port %s: %s; AF_PACKET is used instead", spec->name, error);
 		other.driver = PW_PORT_AF_PACKET;
-		result = port_open(&other, &pw_port_af_packet_ops, &fallback, error, size);
+		result = port_open(&other, &pw_port_af_packet_ops, &fallback, &again, error, size);
 	}
 	return result;
 }

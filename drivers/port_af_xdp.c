@@ -34,7 +34,7 @@
 #define PROBE_RING      64
 
 /* A closed socket gives its queue back a moment later, from a kernel work queue. */
-#define SETTLE_MICROSECONDS 20000
+#define SETTLE_MICROSECONDS 100000
 #define SETTLE_TRIES        10
 
 struct xdp_private {
@@ -83,9 +83,11 @@ static int probe_rings(int fd, void *memory, size_t chunk, size_t bytes)
 
 /*
  * Could a socket be had on this queue, and would the device read and write the buffers itself?
- * 0 or -errno.
+ * Without @p bind_it the second question is not asked, and the queue stays untouched: the kernel
+ * lets go of a queue only some time after its socket was closed. 0 or -errno.
  */
-static int probe_queue(uint32_t ifindex, uint16_t queue, size_t chunk, bool *zero_copy)
+static int probe_queue(uint32_t ifindex, uint16_t queue, size_t chunk, bool bind_it,
+		       bool *zero_copy)
 {
 	size_t bytes = RTE_ALIGN(chunk * PROBE_CHUNKS, (size_t)getpagesize());
 	struct sockaddr_xdp address = {
@@ -108,18 +110,20 @@ static int probe_queue(uint32_t ifindex, uint16_t queue, size_t chunk, bool *zer
 		return -ENOMEM;
 	}
 	result = probe_rings(fd, memory, chunk, bytes);
-	if (!result && bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (!result && bind_it && bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		result = -errno;
-	*zero_copy = !result && getsockopt(fd, SOL_XDP, XDP_OPTIONS, &options, &length) == 0 &&
+	*zero_copy = !result && bind_it &&
+		     getsockopt(fd, SOL_XDP, XDP_OPTIONS, &options, &length) == 0 &&
 		     (options.flags & XDP_OPTIONS_ZEROCOPY);
 	close(fd);
 	munmap(memory, bytes);
 	return result;
 }
 
-/* Zero-copy only where every queue can. */
+/* Zero-copy only where every queue can, which on a veth none can. */
 static int probe(struct pw_port_device *device, bool *copy, char *error, size_t size)
 {
+	bool is_veth = pw_netdev_is_veth(device->netdev.name);
 	size_t chunk = rte_mempool_calc_obj_size(pw_mbuf_pool->elt_size, pw_mbuf_pool->flags, NULL);
 	const char *name = device->netdev.name;
 
@@ -132,7 +136,8 @@ static int probe(struct pw_port_device *device, bool *copy, char *error, size_t 
 		for (int try = 0; try < SETTLE_TRIES && result == -EBUSY; try++) {
 			if (try > 0)
 				usleep(SETTLE_MICROSECONDS);
-			result = probe_queue(device->netdev.index, queue, chunk, &zero_copy);
+			result = probe_queue(device->netdev.index, queue, chunk, !is_veth,
+					     &zero_copy);
 		}
 		if (!result) {
 			*copy = *copy || !zero_copy;
@@ -150,7 +155,8 @@ static int probe(struct pw_port_device *device, bool *copy, char *error, size_t 
 		return pw_port_refuse(result, error, size, "AF_XDP on %s, queue %u: %s", name,
 				      queue, why);
 	}
-	usleep(SETTLE_MICROSECONDS);
+	if (!is_veth)
+		usleep(SETTLE_MICROSECONDS);
 	return 0;
 }
 

@@ -106,6 +106,7 @@ int pw_netdev_set_up(const char *name, bool up);
 bool pw_netdev_running(const char *name);
 /** "veth", "ixgbe" ...; "" when it does not say. */
 void pw_netdev_driver(const char *name, char driver[32]);
+bool pw_netdev_is_veth(const char *name);
 /** Channels that receive, at least 1. */
 uint16_t pw_netdev_queues(const char *name);
 /** Switches offloads off that would hide or merge frames; what stays on is returned. */
