@@ -19,12 +19,13 @@
 #define ROUND_DUMPS   16
 
 /* Answers: beyond this its requests wait. Events and streams: beyond these they are lost. */
-#define ANSWERS_MAX    (256u << 10)
-#define STREAM_MAX     (512u << 10)
-#define EVENTS_MAX     (1u << 20)
+#define ANSWERS_MAX     (256u << 10)
+#define STREAM_MAX      (512u << 10)
+#define DUMP_HEADER_MAX 64 /* bytes: more than any family's fixed header */
+#define EVENTS_MAX      (1u << 20)
 
-#define DUMP_BYTES_MIN 2048
-#define DUMP_ROOM      (128u << 10) /* the largest single message of a dump */
+#define DUMP_BYTES_MIN  2048
+#define DUMP_ROOM       (128u << 10) /* the largest single message of a dump */
 
 struct dump {
 	struct pw_dump dump;
@@ -174,7 +175,8 @@ int pw_client_dump(struct pw_client *client, const struct pw_request *request, p
 
 	if (client->hangup)
 		return 0;
-	dump = calloc(1, sizeof(*dump) + size);
+	/* What a request leaves out of its fixed header reads as zero. */
+	dump = calloc(1, sizeof(*dump) + size + DUMP_HEADER_MAX);
 	if (!dump)
 		return -ENOMEM;
 	memcpy(dump->message, request->nlh, size);
