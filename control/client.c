@@ -21,10 +21,10 @@
 /* Answers: beyond this its requests wait. Events and streams: beyond these they are lost. */
 #define ANSWERS_MAX     (256u << 10)
 #define STREAM_MAX      (512u << 10)
-#define DUMP_HEADER_MAX 64 /* bytes: more than any family's fixed header */
 #define EVENTS_MAX      (1u << 20)
 
 #define DUMP_BYTES_MIN  2048
+#define DUMP_HEADER_MAX 64           /* bytes: more than any family's fixed header */
 #define DUMP_ROOM       (128u << 10) /* the largest single message of a dump */
 
 struct dump {

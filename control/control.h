@@ -18,6 +18,7 @@
  *   nexthop.c     next-hop objects, groups; resolution   netlink_nexthop.c
  *   endpoint.c    remote ends of tunnels
  *   label.c       incoming labels (AF_MPLS routes)       netlink_mpls.c
+ *   face.c        TAPs that are kernel faces; what workers punt
  *   feed/kernel.c mirror of the kernel faces
  *   statistics.c  counters, trace, capture for pewterctl netlink_pewter.c
  */
@@ -84,7 +85,7 @@ struct pw_link {
 	uint32_t table;  /* VRF: routing table */
 	bool mpls_input; /* labelled frames are taken off the wire, as net.mpls.conf.DEV.input */
 	struct pw_tunnel tunnel;
-	uint16_t face_port;    /* TAP face, PW_PORT_NONE without */
+	struct pw_face *face;  /* TAP face (face.h), NULL without */
 	uint32_t face_ifindex; /* the kernel's interface (native or TAP), 0 without */
 	char face_name[IFNAMSIZ];
 };
@@ -154,12 +155,16 @@ bool pw_neighbour_nbma(const struct pw_link *tunnel, const struct pw_address *ad
 void pw_neighbour_mirror(struct pw_link *link, const struct pw_address *address, const uint8_t *mac,
 			 uint16_t nud);
 
-/** A packet from a worker's punt ring that waits for a neighbour; takes the mbuf. */
+/** (hold.c) A packet that waits for a neighbour; takes the mbuf. */
 struct rte_mbuf;
 void pw_neighbour_hold(struct rte_mbuf *mbuf);
 
-/** Packets that the control thread dropped, by enum pw_drop, beside the workers' own counts. */
+/** (face.c) A packet from a worker's punt ring: does what the worker asks; takes the mbuf. */
+void pw_punt_take(struct rte_mbuf *mbuf);
+
+/** What the control thread dropped and did, beside the workers' own counts. */
 extern uint64_t pw_control_drops[PW_DROP_COUNT];
+extern uint64_t pw_control_events[PW_EVENT_COUNT];
 
 /* ---- routes, next hops, endpoints, labels ------------------------------------------------ */
 

@@ -90,10 +90,16 @@ void pw_hold_settled(struct pw_link_neighbour *neighbour)
 	}
 }
 
+static void inject(struct rte_mbuf *mbuf)
+{
+	if (!pw_worker_inject(mbuf))
+		pw_control_drops[PW_DROP_NEIGHBOUR_HOLD]++;
+}
+
 static void release(struct rte_mbuf *mbuf)
 {
 	pw_packet(mbuf)->flags |= PW_PACKET_RELEASED;
-	pw_worker_inject(mbuf);
+	inject(mbuf);
 }
 
 /* No lookup led it here, so none may send it on; IMPOSED is all that a popped packet shows. */
@@ -126,7 +132,7 @@ static void transmit(uint32_t id, struct rte_mbuf *mbuf)
 	memcpy(header + object->rewrite_len - sizeof(type), &type, sizeof(type));
 	packet->nexthop = 0;
 	packet->port = object->port;
-	pw_worker_inject(mbuf);
+	inject(mbuf);
 }
 
 void pw_neighbour_flush(void)

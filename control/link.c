@@ -8,6 +8,7 @@
 
 #include <linux/rtnetlink.h>
 
+#include "control/face.h"
 #include "control/feed/kernel.h"
 #include "control/links.h"
 #include "dataplane/table/vrf.h"
@@ -204,7 +205,7 @@ int pw_link_publish(const struct pw_link *link)
 		.port = link->port,
 		.vlan = link->kind == PW_LINK_VLAN ? link->vlan : 0,
 		.mtu = (uint16_t)RTE_MIN(link->mtu, (uint32_t)PW_MTU_MAX),
-		.face_port = link->face_port,
+		.face = pw_face_number(link),
 		.id = link->index,
 	};
 
@@ -212,7 +213,9 @@ int pw_link_publish(const struct pw_link *link)
 		interface.flags |= PW_INTERFACE_UP;
 	if (link->mpls_input)
 		interface.flags |= PW_INTERFACE_MPLS;
-	if (link->face_ifindex && link->face_port == PW_PORT_NONE)
+	if (link->face)
+		interface.flags |= PW_INTERFACE_FACE;
+	else if (link->face_ifindex)
 		interface.flags |= PW_INTERFACE_NATIVE;
 	memcpy(interface.mac, link->mac, sizeof(interface.mac));
 	pw_address_icmp_source(link, &interface.icmp_source4, interface.icmp_source6);
@@ -266,6 +269,7 @@ void pw_link_unregister(struct pw_link *link)
 		vrf_links[pw_link_vrf(link)] = 0;
 	if (link->kind == PW_LINK_PORT)
 		port_links[link->port] = 0;
+	pw_face_close(link);
 	if (link->face_ifindex)
 		face_remove(entry);
 	name_remove(entry);
@@ -283,7 +287,6 @@ int pw_link_init(void)
 		.carrier = true,
 		.mtu = PW_MTU_LOOPBACK,
 		.port = PW_PORT_NONE,
-		.face_port = PW_PORT_NONE,
 		/* The kernel's own "lo" is the face: loopback addresses are in both. */
 		.face_ifindex = if_nametoindex("lo"),
 		.face_name = "lo",
@@ -320,6 +323,18 @@ void pw_link_fini(void)
 			pw_link_unregister(&links[index]->link);
 }
 
+static int port_face(struct pw_link *link)
+{
+	char error[128];
+	int ret = pw_face_open(link, error, sizeof(error));
+
+	if (ret < 0) {
+		pw_error("%s", error);
+		return ret;
+	}
+	return pw_link_publish(link);
+}
+
 /* A port's link starts down, as a NIC does in the kernel, unless the kernel has it up. */
 struct pw_link *pw_link_add_port(uint16_t port)
 {
@@ -344,13 +359,14 @@ struct pw_link *pw_link_add_port(uint16_t port)
 	memcpy(model.mac, device->mac, sizeof(model.mac));
 	model.mtu = device->mtu;
 	model.carrier = device->carrier;
-	model.face_port = device->face == PW_FACE_TAP ? device->face_port : PW_PORT_NONE;
-	model.face_ifindex = device->face == PW_FACE_NONE ? 0 : device->face_ifindex;
+	model.face_ifindex = device->face_ifindex;
 	memcpy(model.face_name, device->face_name, sizeof(model.face_name));
 	link = pw_link_register(&model);
 	if (!link)
 		return NULL;
-	ret = pw_port_bind(port, 0, link->index);
+	ret = device->face == PW_FACE_TAP ? port_face(link) : 0;
+	if (!ret)
+		ret = pw_port_bind(port, 0, link->index);
 	if (ret < 0) {
 		pw_link_unregister(link);
 		errno = -ret;

@@ -7,8 +7,7 @@
 
 #include <linux/rtnetlink.h>
 
-#include <rte_config.h>
-
+#include "control/face.h"
 #include "control/feed/kernel.h"
 #include "control/links.h"
 #include "control/route.h"
@@ -46,6 +45,7 @@ static void port_children(struct pw_link *parent, void (*fn)(struct pw_link *chi
 
 static void child_follow_state(struct pw_link *child, void *context)
 {
+	pw_face_follow(child);
 	pw_link_changed(child);
 }
 
@@ -62,6 +62,7 @@ static void child_follow_mac(struct pw_link *child, void *context)
 	const struct pw_link *parent = context;
 
 	memcpy(child->mac, parent->mac, sizeof(child->mac));
+	pw_face_follow(child);
 	pw_link_changed(child);
 }
 
@@ -71,6 +72,7 @@ void pw_link_set_carrier(struct pw_link *link, bool carrier)
 		return;
 	link->carrier = carrier;
 	pw_info("%s: carrier %s", link->name, carrier ? "found" : "lost");
+	pw_face_follow(link);
 	pw_link_changed(link);
 	port_children(link, child_follow_state, NULL);
 }
@@ -114,7 +116,7 @@ int pw_link_set_mtu(struct pw_link *link, uint32_t mtu)
 			pw_port_set_mtu(link->port, (uint16_t)old);
 		return ret;
 	}
-	if (link->face_port != PW_PORT_NONE)
+	if (link->face && link->face_ifindex)
 		pw_kernel_link_mtu(link->face_ifindex, mtu);
 	port_children(link, child_follow_mtu, link);
 	return 0;
@@ -145,7 +147,7 @@ int pw_link_set_up(struct pw_link *link, bool up)
 		return ret;
 	}
 	/* A native face stays up when its link goes down: the kernel's SSH is on it. */
-	if (link->face_ifindex && (up || link->face_port != PW_PORT_NONE))
+	if (link->face_ifindex && (up || link->face))
 		pw_kernel_link_up(link->face_ifindex, up);
 	if (up)
 		pw_address_push_all(link);
@@ -238,8 +240,7 @@ static int vlan_attach(struct pw_link *link, char *error, size_t size)
 {
 	struct pw_link *parent = pw_link_by_index(link->parent);
 	const struct pw_port *device = pw_port_find(link->port);
-	const struct pw_port *face;
-	int ret, port;
+	int ret;
 
 	ret = pw_steer_vlan(link->port, link->vlan, true);
 	if (ret < 0) {
@@ -248,19 +249,11 @@ static int vlan_attach(struct pw_link *link, char *error, size_t size)
 		return ret;
 	}
 	if (device && device->face != PW_FACE_NONE) {
-		port = pw_port_face_open(link->port, link->vlan, link->name, error, size);
-		if (port == -ENOSPC)
-			snprintf(error, size,
-				 "no room for the kernel face of %s: DPDK takes %d ports in all",
-				 link->name, RTE_MAX_ETHPORTS);
-		if (port < 0) {
+		ret = pw_face_open(link, error, size);
+		if (ret < 0) {
 			pw_steer_vlan(link->port, link->vlan, false);
-			return port;
+			return ret;
 		}
-		face = pw_port_find((uint16_t)port);
-		link->face_port = (uint16_t)port;
-		if (face)
-			pw_link_set_face(link, face->face_ifindex, face->face_name);
 	}
 	ret = pw_link_publish(link);
 	if (!ret)
@@ -268,15 +261,11 @@ static int vlan_attach(struct pw_link *link, char *error, size_t size)
 	if (ret < 0) {
 		snprintf(error, size, "VLAN %u cannot be bound to %s: %s", link->vlan, parent->name,
 			 strerror(-ret));
-		if (link->face_port != PW_PORT_NONE)
-			pw_port_close(link->face_port);
 		pw_steer_vlan(link->port, link->vlan, false);
 		return ret;
 	}
-	if (link->face_ifindex) {
-		pw_kernel_link_mtu(link->face_ifindex, link->mtu);
+	if (link->face)
 		pw_kernel_face_added(link);
-	}
 	return 0;
 }
 
@@ -284,8 +273,7 @@ static void vlan_detach(struct pw_link *link)
 {
 	pw_port_bind(link->port, link->vlan, 0);
 	pw_steer_vlan(link->port, link->vlan, false);
-	if (link->face_port != PW_PORT_NONE)
-		pw_port_close(link->face_port);
+	pw_face_close(link);
 }
 
 struct pw_link *pw_link_create(const struct pw_link *model, char *error, size_t size)

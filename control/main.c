@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -36,6 +37,7 @@
 #define PUNT_BURST     64
 #define PUNT_PER_ROUND 1024
 #define RETIRE_WAIT_MS 1
+#define FILES_MAX      32768 /* one a kernel face */
 #define LINK_POLL_MS   1000
 
 static struct pw_options options;
@@ -63,7 +65,7 @@ static void signal_event(uint32_t events, void *context)
 	}
 }
 
-/** Packets that wait for a neighbour. */
+/** Packets that wait for a neighbour, and those for the kernel. */
 static void wake_event(uint32_t events, void *context)
 {
 	struct rte_mbuf *mbufs[PUNT_BURST];
@@ -77,7 +79,7 @@ static void wake_event(uint32_t events, void *context)
 		       (count = rte_ring_sc_dequeue_burst(pw_workers[i]->punt, (void **)mbufs,
 							  PUNT_BURST, NULL))) {
 			for (unsigned int k = 0; k < count; k++)
-				pw_neighbour_hold(mbufs[k]);
+				pw_punt_take(mbufs[k]);
 			taken += count;
 		}
 	}
@@ -264,6 +266,17 @@ static void signals_block(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/** As many kernel faces as the hard limit allows, not as the soft one, which is 1024 mostly. */
+static void files_allow(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= FILES_MAX)
+		return;
+	limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /** A second signal while everything is taken down ends the process at once. */
 static void signals_release(void)
 {
@@ -289,6 +302,7 @@ int main(int argc, char **argv)
 	}
 	pw_log_set_level(options.log_level);
 	signals_block();
+	files_allow();
 	if (pw_eal_init(&options))
 		return 1;
 	started = parts_start();

@@ -179,7 +179,6 @@ int pw_link_request_create(struct pw_request *request, struct pw_link_request *i
 		return pw_refuse(request, NULL, named ? -ENODEV : -EINVAL,
 				 "there is no such link, and no kind to make one of");
 	in->wanted.port = PW_PORT_NONE;
-	in->wanted.face_port = PW_PORT_NONE;
 	in->wanted.carrier = true;
 	if (!strcmp(in->kind, "vlan"))
 		ret = new_vlan(request, in);

@@ -55,7 +55,8 @@ static int dump_drops(struct pw_dump *dump)
 
 		if (nlh == NULL)
 			return 1;
-		put_counter(nlh, pw_drop_name(drop), pw_drop_text(drop), pw_counters_drop(drop));
+		put_counter(nlh, pw_drop_name(drop), pw_drop_text(drop),
+			    pw_counters_drop(drop) + pw_control_drops[drop]);
 		pw_dump_commit(dump, nlh);
 	}
 	return 0;
@@ -70,7 +71,7 @@ static int dump_events(struct pw_dump *dump)
 		if (nlh == NULL)
 			return 1;
 		put_counter(nlh, pw_event_name(event), pw_event_text(event),
-			    pw_counters_event(event));
+			    pw_counters_event(event) + pw_control_events[event]);
 		pw_dump_commit(dump, nlh);
 	}
 	return 0;
@@ -114,8 +115,6 @@ static void put_port_device(struct nlmsghdr *nlh, const struct pw_port *port)
 	mnl_attr_put_u16(nlh, PW_PORT_ATTR_RX_QUEUES, port->rx_queues);
 	mnl_attr_put_u16(nlh, PW_PORT_ATTR_TX_QUEUES, port->tx_queues);
 	mnl_attr_put_u8(nlh, PW_PORT_ATTR_CARRIER, port->carrier);
-	if (port->face != PW_FACE_NONE)
-		mnl_attr_put_strz(nlh, PW_PORT_ATTR_FACE, port->face_name);
 	if (pw_port_statistics(port->index, &statistics) != 0)
 		return;
 	mnl_attr_put_u64(nlh, PW_PORT_ATTR_RX_PACKETS, statistics.rx_packets);
@@ -133,6 +132,8 @@ static void put_port_link(struct nlmsghdr *nlh, const struct pw_link *link)
 	struct pw_interface_counters counters;
 
 	mnl_attr_put_u8(nlh, PW_PORT_ATTR_UP, link->admin_up);
+	if (link->face_ifindex != 0)
+		mnl_attr_put_strz(nlh, PW_PORT_ATTR_FACE, link->face_name);
 	pw_statistics_put_name(nlh, PW_PORT_ATTR_VRF, pw_statistics_vrf_name(pw_link_vrf(link)));
 	pw_counters_interface(link->index, &counters);
 	mnl_attr_put_u64(nlh, PW_PORT_ATTR_L3_RX_PACKETS, counters.rx_packets);
@@ -233,8 +234,7 @@ static void put_port_totals(struct nlmsghdr *nlh)
 	for (i = 0; i < PW_PORTS; i++) {
 		const struct pw_port *port = pw_port_find(i);
 
-		/* Kernel faces are ports too, but not the operator's. */
-		if (port == NULL || pw_statistics_port_link(i) == 0)
+		if (port == NULL)
 			continue;
 		ports++;
 		if (pw_port_statistics(i, &statistics) != 0)
@@ -292,6 +292,15 @@ static void put_buffers(struct nlmsghdr *nlh)
 	mnl_attr_put_u32(nlh, PW_SUMMARY_ATTR_BUFFERS_USED, rte_mempool_in_use_count(pw_mbuf_pool));
 }
 
+static uint64_t drops_total(void)
+{
+	uint64_t sum = pw_counters_drops();
+
+	for (unsigned int drop = PW_DROP_NONE + 1; drop < PW_DROP_COUNT; drop++)
+		sum += pw_control_drops[drop];
+	return sum;
+}
+
 static int get_summary(struct pw_request *request)
 {
 	uint8_t buffer[2 * MESSAGE_ROOM] = {0};
@@ -308,7 +317,7 @@ static int get_summary(struct pw_request *request)
 	put_route_totals(nlh);
 	put_table_totals(nlh);
 	put_buffers(nlh);
-	mnl_attr_put_u64(nlh, PW_SUMMARY_ATTR_DROPS, pw_counters_drops());
+	mnl_attr_put_u64(nlh, PW_SUMMARY_ATTR_DROPS, drops_total());
 	return pw_reply(request, nlh);
 }
 

@@ -20,8 +20,7 @@
  *   exception/icmp.c     icmp-error        time exceeded, unreachable, too big; rate-limited
  *   exception/echo.c     icmp-echo         pings to this PE
  *   exception/resolve.c  neighbour-resolve the control thread holds it and asks the kernel
- *   exception/kernel.c   kernel-punt       to the port's kernel face
- *                        kernel-input      from it: out of the port as it is
+ *   exception/kernel.c   kernel-punt       the control thread gives it to the kernel face
  *   exception/drop.c     drop              every drop has a name and a counter
  *
  * From ethernet-input on, a packet's data begins at its layer-3 header (IP or MPLS) and the
@@ -54,9 +53,19 @@ struct pw_packet {
 	uint8_t flags; /* PW_PACKET_* */
 	uint8_t trace; /* watched packet's number + 1, 0 = not watched */
 	uint8_t loops; /* next-hop LOOKUPs so far */
-	uint16_t mtu;  /* fragment: largest piece in bytes at layer 3 */
+	union {
+		uint16_t mtu;     /* fragment: largest piece in bytes at layer 3 */
+		uint16_t request; /* in a punt ring: enum pw_packet_request */
+	};
 } __attribute__((packed, aligned(4)));
 static_assert(sizeof(struct pw_packet) == 36, "the nine words of dynfield1");
+
+/** What a worker wants of the control thread. */
+enum pw_packet_request {
+	PW_REQUEST_RESOLVE, /* hold it until its neighbour is known: data begins at layer 3 */
+	PW_REQUEST_PUNT,    /* give it to the kernel: an untagged frame for the face whose number
+			     * is in nexthop, of the interface it came in on */
+};
 
 #define PW_PACKET_ORIGINATED 0x01 /* made here (ICMP, echo): TTL is not decremented */
 #define PW_PACKET_LABELLED   0x02 /* layer 3 is MPLS, transmission says 0x8847 */

@@ -47,13 +47,10 @@ struct rte_mempool *pw_mbuf_pool;
 struct rte_mempool *pw_reassembly_pool;
 
 const char *const pw_path_stages[] = {
-	"port-receive", "ethernet-input",  "local-input",
-	"reassembly",   "gre-input",       "mpls-input",
-	"ipv4-lookup",  "ipv6-lookup",     "tunnel-output",
-	"fragment",     "ethernet-output", "port-transmit",
-	"icmp-error",   "icmp-echo",       "neighbour-resolve",
-	"kernel-punt",  "kernel-input",    "drop",
-	NULL,
+	"port-receive",    "ethernet-input", "local-input", "reassembly",    "gre-input",
+	"mpls-input",      "ipv4-lookup",    "ipv6-lookup", "tunnel-output", "fragment",
+	"ethernet-output", "port-transmit",  "icmp-error",  "icmp-echo",     "neighbour-resolve",
+	"kernel-punt",     "drop",           NULL,
 };
 
 static bool stopping;
@@ -116,6 +113,8 @@ static int worker_init(struct pw_worker *worker)
 	char name[RTE_RING_NAMESIZE];
 	int ret;
 
+	/* Workers share outer addresses: far apart, their ids do not meet in a reassembly. */
+	worker->ip_id = (uint16_t)(worker->index * (UINT16_MAX / PW_WORKERS));
 	rate_init(&worker->icmp_rate, ICMP_PER_SECOND, ICMP_BURST);
 	rate_init(&worker->punt_rate, PUNT_PER_SECOND, PUNT_BURST);
 	snprintf(name, sizeof(name), "inject-%u", worker->index);
@@ -356,11 +355,19 @@ void pw_workers_poll_delete(uint16_t port)
 	pw_retire_drain();
 }
 
-void pw_worker_inject(struct rte_mbuf *mbuf)
+bool pw_worker_inject_flow(struct rte_mbuf *mbuf, uint32_t flow)
 {
-	static uint16_t next;
-	struct pw_worker *worker = pw_workers[next++ % pw_worker_count];
+	struct pw_worker *worker = pw_workers[flow % pw_worker_count];
 
-	if (rte_ring_mp_enqueue(worker->inject, mbuf))
-		rte_pktmbuf_free(mbuf);
+	if (rte_ring_mp_enqueue(worker->inject, mbuf) == 0)
+		return true;
+	rte_pktmbuf_free(mbuf);
+	return false;
+}
+
+bool pw_worker_inject(struct rte_mbuf *mbuf)
+{
+	static uint32_t next;
+
+	return pw_worker_inject_flow(mbuf, next++);
 }

@@ -58,7 +58,7 @@ struct pw_worker {
 	struct pw_poll_list *poll;    /* atomically replaced by the control thread */
 	const struct pw_watch *watch; /* trace and capture orders; NULL = none (see watch/) */
 	struct rte_ring *inject;      /* packets from the control thread and other workers */
-	struct rte_ring *punt;        /* packets to the control thread (neighbour-resolve) */
+	struct rte_ring *punt;        /* packets to the control thread: enum pw_packet_request */
 	uint16_t ip_id;
 	bool punted; /* something went to the punt ring since the control thread was woken */
 	bool worked; /* this walk moved packets */
@@ -120,8 +120,11 @@ void pw_workers_poll_delete(uint16_t port);
 /**
  * Sends a packet into a worker's graph from the control thread: by packet->nexthop when
  * non-zero (a released packet that waited for its neighbour: data begins at layer 3), else
- * out of packet->port as it is. Takes the mbuf.
+ * out of packet->port as it is. Takes the mbuf; false: there was no room, and it is freed.
  */
-void pw_worker_inject(struct rte_mbuf *mbuf);
+bool pw_worker_inject(struct rte_mbuf *mbuf);
+
+/** The same, but what has the same @p flow keeps its order. */
+bool pw_worker_inject_flow(struct rte_mbuf *mbuf, uint32_t flow);
 
 #endif

@@ -26,8 +26,7 @@ int pw_ethdev_create(struct pw_port_device *device, const char *driver, const ch
 
 	/* DPDK was built for a number of devices and says nothing when they are used up. */
 	if (rte_eth_dev_count_avail() >= RTE_MAX_ETHPORTS) {
-		pw_error("DPDK has room for %u devices, faces included, and no more",
-			 RTE_MAX_ETHPORTS);
+		pw_error("DPDK has room for %u devices and no more", RTE_MAX_ETHPORTS);
 		return -ENOSPC;
 	}
 	snprintf(device->bus, sizeof(device->bus), "vdev");

@@ -65,7 +65,6 @@ static struct pw_port_device *device_make(const struct pw_port_spec *spec,
 	device->port.spec = *spec;
 	device->port.index = free;
 	device->port.ethdev = RTE_MAX_ETHPORTS;
-	device->port.face_port = PW_PORT_NONE;
 	ports[free] = device;
 	return device;
 }
@@ -115,11 +114,7 @@ static int device_publish(struct pw_port_device *device, char *error, size_t siz
 	uint16_t senders = RTE_MIN(port->tx_queues, pw_ethdev_workers());
 	int result;
 
-	result = pw_port_publish(port->index,
-				 device->is_face ? PW_PORT_ROLE_FACE : PW_PORT_ROLE_WIRE,
-				 port->ethdev, senders);
-	if (!result && device->is_face)
-		result = pw_port_face(port->index, device->face_wire, device->face_vlan);
+	result = pw_port_publish(port->index, port->ethdev, senders);
 	if (!result)
 		result = pw_workers_poll_add(port->index, port->ethdev, port->rx_queues);
 	if (result)
@@ -220,55 +215,12 @@ int pw_port_open_ethdev(const char *name, uint16_t ethdev, char *error, size_t s
 	return result;
 }
 
-int pw_face_open(const struct pw_port_device *wire, uint16_t vlan, const char *name, char *error,
-		 size_t size)
-{
-	struct pw_port_spec spec = {.driver = PW_PORT_TAP};
-	struct pw_port_device *device;
-	int result;
-
-	/* Its own name cannot be an operator's: they have no '@'. */
-	snprintf(spec.name, sizeof(spec.name), "@%.14s", name);
-	snprintf(spec.argument, sizeof(spec.argument), "%s", name);
-	device = device_make(&spec, &pw_port_face_ops, error, size);
-	if (!device)
-		return -rte_errno;
-	device->is_face = true;
-	device->face_wire = wire->port.index;
-	device->face_vlan = vlan;
-	snprintf(device->port.face_name, sizeof(device->port.face_name), "%.15s", name);
-	memcpy(device->port.mac, wire->port.mac, sizeof(device->port.mac));
-	result = device_open(device, error, size);
-	if (result < 0) {
-		device_free(device);
-		return result;
-	}
-	return device->port.index;
-}
-
-int pw_port_face_open(uint16_t wire, uint16_t vlan, const char *name, char *error, size_t size)
-{
-	const struct pw_port_device *device = pw_port_device(wire);
-
-	if (!device || device->is_face)
-		return pw_port_refuse(-ENODEV, error, size, "there is no port %u", wire);
-	if (vlan >= PW_VLANS - 1)
-		return pw_port_refuse(-EINVAL, error, size, "%u is no VLAN id", vlan);
-	if (!pw_interface_name_valid(name))
-		return pw_port_refuse(-EINVAL, error, size,
-				      "\"%s\" is no name for a TAP (1 to 15 characters)", name);
-	return pw_face_open(device, vlan, name, error, size);
-}
-
 void pw_port_close(uint16_t index)
 {
 	struct pw_port_device *device = pw_port_device(index);
 
 	if (!device)
 		return;
-	for (uint16_t i = 0; i < PW_PORTS; i++)
-		if (ports[i] && ports[i]->is_face && ports[i]->face_wire == index)
-			device_free(ports[i]);
 	device_free(device);
 }
 
@@ -291,7 +243,6 @@ bool pw_native_carrier(const struct pw_port_device *device)
 int pw_port_set_mtu(uint16_t index, uint16_t mtu)
 {
 	struct pw_port_device *device = pw_port_device(index);
-	struct pw_port_device *face;
 	int result;
 
 	if (!device)
@@ -307,9 +258,6 @@ int pw_port_set_mtu(uint16_t index, uint16_t mtu)
 	if (result)
 		return result;
 	device->port.mtu = mtu;
-	face = pw_port_device(device->port.face_port);
-	if (face && pw_netdev_set_mtu(face->port.face_name, mtu) == 0)
-		face->port.mtu = mtu;
 	return 0;
 }
 
@@ -365,9 +313,6 @@ bool pw_port_poll_link(uint16_t index)
 	if (carrier == device->port.carrier)
 		return false;
 	device->port.carrier = carrier;
-	for (uint16_t i = 0; i < PW_PORTS; i++)
-		if (ports[i] && ports[i]->is_face && ports[i]->face_wire == index)
-			pw_face_set_carrier(ports[i], carrier);
 	if (!carrier && device->netdev.index && !if_nametoindex(device->netdev.name))
 		pw_error("port %s: interface %s is gone", device->port.spec.name,
 			 device->netdev.name);

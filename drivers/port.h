@@ -29,8 +29,7 @@ enum pw_port_driver {
 enum pw_port_face {
 	PW_FACE_NONE,   /* not at all: static neighbours */
 	PW_FACE_NATIVE, /* it is the port's own interface (AF_XDP, AF_PACKET) */
-	PW_FACE_TAP, /* a TAP that Pewter opened; what the kernel sends there goes out of the port
-		      */
+	PW_FACE_TAP,    /* a TAP, which the control thread makes (control/face.h) */
 };
 
 struct pw_port_spec {
@@ -50,9 +49,8 @@ struct pw_port {
 	uint16_t mtu_max; /* what device and packet buffers allow */
 	bool carrier;     /* link state as last seen */
 	enum pw_port_face face;
-	uint32_t face_ifindex;    /* kernel's; 0 without a face */
-	char face_name[IFNAMSIZ]; /* kernel's name */
-	uint16_t face_port;       /* PW_FACE_TAP: the TAP's own port index, else PW_PORT_NONE */
+	uint32_t face_ifindex;    /* PW_FACE_NATIVE: the kernel's, else 0 */
+	char face_name[IFNAMSIZ]; /* ... and its name */
 };
 
 /**
@@ -63,7 +61,7 @@ int pw_port_parse(const char *text, struct pw_port_spec *spec, char *error, size
 
 /**
  * Opens, configures (RSS on the IP flow where the device has it), starts, publishes and polls
- * a port, with its kernel face. AF_XDP that cannot be had falls back to AF_PACKET with a
+ * a port. AF_XDP that cannot be had falls back to AF_PACKET with a
  * warning. Returns the port's index, or -errno with one sentence in @p error.
  */
 int pw_port_open(const struct pw_port_spec *spec, char *error, size_t size);
@@ -93,12 +91,6 @@ struct pw_port_statistics {
 	uint64_t tx_packets, tx_bytes, tx_errors;
 };
 int pw_port_statistics(uint16_t index, struct pw_port_statistics *statistics);
-
-/**
- * A TAP that is the kernel face of a VLAN sub-interface (the kernel needs no 8021q): frames the
- * kernel sends on it leave @p wire with tag @p vlan. Returns its port index, or -errno.
- */
-int pw_port_face_open(uint16_t wire, uint16_t vlan, const char *name, char *error, size_t size);
 
 /* Steering: which packets of a native-faced port are Pewter's (drivers/steer.bpf.c). No-ops
  * for other ports. All return 0 or -errno. */

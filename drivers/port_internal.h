@@ -11,6 +11,7 @@
  *   ethdev.c       a DPDK device: queues, RSS, start, remove
  *   netdev.c       a kernel interface: exists, up, MTU, MAC, offloads
  *   steer*.c       the steering program of a kernel interface
+ *   tap.c          TAPs, for tap:NAME and for kernel faces
  *   port_KIND.c    what makes a kind different
  */
 
@@ -157,10 +158,7 @@ struct pw_port_device {
 	bool started;
 	bool unsafe; /* its driver cannot be trusted to close what it failed to open */
 	bool up;
-	bool fallback; /* create() failed in a way that another kind may not */
-	bool is_face;  /* of port face_wire, VLAN face_vlan */
-	uint16_t face_wire;
-	uint16_t face_vlan;
+	bool fallback;           /* create() failed in a way that another kind may not */
 	uint16_t queues;         /* RX and TX queues that create() wants; 0 = one a worker */
 	uint16_t rx_descriptors; /* 0 = the device's default */
 	uint16_t frame_room; /* largest frame without CRC that create() knows of; 0 = ask ethdev */
@@ -177,7 +175,6 @@ extern const struct pw_port_ops pw_port_memif_ops;
 extern const struct pw_port_ops pw_port_vhost_ops;
 extern const struct pw_port_ops pw_port_null_ops;
 extern const struct pw_port_ops pw_port_ring_ops;
-extern const struct pw_port_ops pw_port_face_ops;
 
 const struct pw_port_ops *pw_port_driver_ops(enum pw_port_driver driver);
 
@@ -194,13 +191,6 @@ bool pw_interface_name_valid(const char *name);
 
 /** Can a socket be made at (server) or found at (client) @p path? 0 or -errno with a sentence. */
 int pw_socket_check(const char *path, bool client, char *error, size_t size);
-
-/** Opens a TAP that is a face: what the kernel sends there leaves by @p wire. Index or -errno. */
-int pw_face_open(const struct pw_port_device *wire, uint16_t vlan, const char *name, char *error,
-		 size_t size);
-
-/** What the wire's link does, the kernel shall see on the face. */
-void pw_face_set_carrier(struct pw_port_device *face, bool carrier);
 
 /* ---- ethdev.c ---------------------------------------------------------------------------- */
 

@@ -112,25 +112,10 @@ static int pci_create(struct pw_port_device *device, char *error, size_t size)
 	if (ethdev == RTE_MAX_ETHPORTS)
 		return pw_port_refuse(-ENODEV, error, size, "%s is no Ethernet device", address);
 	device->port.ethdev = ethdev;
+	device->port.face = PW_FACE_TAP;
 	device->created = true;
 	snprintf(device->bus, sizeof(device->bus), "pci");
 	snprintf(device->dpdk_name, sizeof(device->dpdk_name), "%s", address);
-	return 0;
-}
-
-static int pci_start(struct pw_port_device *device, char *error, size_t size)
-{
-	const struct pw_port_device *face;
-	int index = pw_face_open(device, 0, device->port.spec.name, error, size);
-
-	if (index < 0)
-		return index;
-	face = pw_port_device(index);
-	device->port.face = PW_FACE_TAP;
-	device->port.face_port = index;
-	device->port.face_ifindex = face->port.face_ifindex;
-	snprintf(device->port.face_name, sizeof(device->port.face_name), "%s",
-		 face->port.face_name);
 	return 0;
 }
 
@@ -138,5 +123,4 @@ const struct pw_port_ops pw_port_pci_ops = {
 	.name = "pci",
 	.check = pci_check,
 	.create = pci_create,
-	.start = pci_start,
 };

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -13,11 +11,9 @@
 #include <rte_mbuf.h>
 
 #include "drivers/soft.h"
+#include "drivers/tap.h"
 
-/**
- * TAPs: the kernel is the other end of the wire (tap:NAME), or has its face there (what a
- * NIC that DPDK owns, or a VLAN, looks like to the kernel).
- */
+/** tap:NAME: the kernel, or a guest, is the other end of the wire. */
 
 /* An empty TAP costs a system call to ask; while nothing comes it is asked this seldom. */
 #define TAP_REST_MICROSECONDS 20
@@ -98,55 +94,24 @@ static int tap_check(const struct pw_port_spec *spec, char *error, size_t size)
 	return 0;
 }
 
-static int tap_refuse(const char *name, int code, char *error, size_t size)
-{
-	const char *why = strerror(code);
-
-	if (code == EPERM)
-		why = "not permitted (it needs CAP_NET_ADMIN)";
-	else if (code == EBUSY)
-		why = "another program has it";
-	else if (code == EINVAL)
-		why = "an interface of that name exists and is no TAP that can be used";
-	return pw_port_refuse(-code, error, size, "TAP %s: %s", name, why);
-}
-
-/* One descriptor a queue. A TAP that the operator made may be single-queue. */
-static int tap_attach(const char *name, short flags)
-{
-	struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | flags)};
-	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	if (ioctl(fd, TUNSETIFF, &request) < 0) {
-		int code = errno;
-
-		close(fd);
-		return -code;
-	}
-	return fd;
-}
-
 static int tap_create(struct pw_port_device *device, char *error, size_t size)
 {
 	uint16_t count = RTE_MIN(pw_ethdev_workers(), TAP_QUEUES_MAX);
-	const char *name = device->port.face_name;
+	const char *name = device->port.spec.argument;
 	struct pw_soft *soft;
 	int first, result;
 
+	/* Our end has a MAC of its own, the kernel keeps the one it gave the TAP. */
+	pw_port_stable_mac(name, device->port.mac);
 	tap_rest = rte_get_tsc_hz() / 1000000 * TAP_REST_MICROSECONDS;
-	first = tap_attach(name, IFF_MULTI_QUEUE);
+	/* One descriptor a queue. A TAP that the operator made may be single-queue. */
+	first = pw_tap_attach(name, IFF_MULTI_QUEUE);
 	if (first == -EINVAL) {
-		first = tap_attach(name, 0);
+		first = pw_tap_attach(name, 0);
 		count = 1;
 	}
-	if (first == -ENOENT)
-		return pw_port_refuse(-ENOENT, error, size,
-				      "TAP %s: there is no /dev/net/tun (modprobe tun)", name);
 	if (first < 0)
-		return tap_refuse(name, -first, error, size);
+		return pw_tap_refuse(name, first, error, size);
 	result = pw_soft_create(device, count);
 	soft = device->private;
 	if (soft)
@@ -156,32 +121,18 @@ static int tap_create(struct pw_port_device *device, char *error, size_t size)
 	if (result)
 		return pw_port_refuse(result, error, size, "TAP %s: %s", name, strerror(-result));
 	for (uint16_t i = 1; i < count; i++) {
-		soft->queue[i].fd = tap_attach(name, IFF_MULTI_QUEUE);
+		soft->queue[i].fd = pw_tap_attach(name, IFF_MULTI_QUEUE);
 		if (soft->queue[i].fd < 0)
-			return tap_refuse(name, -soft->queue[i].fd, error, size);
+			return pw_tap_refuse(name, soft->queue[i].fd, error, size);
 	}
 	return 0;
 }
 
-/* tap:NAME: our end has a MAC of its own, the kernel keeps the one it gave the TAP. */
-static int tap_wire_create(struct pw_port_device *device, char *error, size_t size)
-{
-	snprintf(device->port.face_name, sizeof(device->port.face_name), "%.15s",
-		 device->port.spec.argument);
-	pw_port_stable_mac(device->port.spec.argument, device->port.mac);
-	return tap_create(device, error, size);
-}
-
 static int tap_start(struct pw_port_device *device, char *error, size_t size)
 {
-	const char *name = device->port.face_name;
-	int result = 0;
+	const char *name = device->port.spec.argument;
+	int result = pw_netdev_set_mtu(name, device->port.mtu);
 
-	device->port.face_ifindex = if_nametoindex(name);
-	if (device->is_face)
-		result = pw_netdev_set_mac(name, device->port.mac);
-	if (!result)
-		result = pw_netdev_set_mtu(name, device->port.mtu);
 	if (!result)
 		result = pw_netdev_set_up(name, true);
 	if (!result)
@@ -191,52 +142,19 @@ static int tap_start(struct pw_port_device *device, char *error, size_t size)
 	return 0;
 }
 
-static int tap_wire_start(struct pw_port_device *device, char *error, size_t size)
-{
-	int result = tap_start(device, error, size);
-
-	/* It is the other end of the wire, no face of ours. */
-	device->port.face_ifindex = 0;
-	device->port.face_name[0] = '\0';
-	return result;
-}
-
-void pw_face_set_carrier(struct pw_port_device *face, bool carrier)
-{
-	const struct pw_soft *soft = face->private;
-	int value = carrier;
-
-	/* Kernels before 5.0 have no such call; their TAPs are always running. */
-	ioctl(soft->queue[0].fd, TUNSETCARRIER, &value);
-}
-
 static int tap_set_mtu(struct pw_port_device *device, uint16_t mtu)
 {
-	const char *name = device->is_face ? device->port.face_name : device->port.spec.argument;
-
-	return pw_netdev_set_mtu(name, mtu);
+	return pw_netdev_set_mtu(device->port.spec.argument, mtu);
 }
 
 static bool tap_carrier(const struct pw_port_device *device)
 {
-	return pw_netdev_running(device->is_face ? device->port.face_name
-						 : device->port.spec.argument);
+	return pw_netdev_running(device->port.spec.argument);
 }
 
 const struct pw_port_ops pw_port_tap_ops = {
 	.name = "tap",
 	.check = tap_check,
-	.create = tap_wire_create,
-	.start = tap_wire_start,
-	.stop = pw_soft_unhook,
-	.destroy = pw_soft_destroy,
-	.set_mtu = tap_set_mtu,
-	.carrier = tap_carrier,
-	.statistics = pw_soft_statistics,
-};
-
-const struct pw_port_ops pw_port_face_ops = {
-	.name = "face",
 	.create = tap_create,
 	.start = tap_start,
 	.stop = pw_soft_unhook,

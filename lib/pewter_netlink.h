@@ -9,9 +9,9 @@
  *
  * The socket is a Unix SOCK_SEQPACKET; a packet holds any number of netlink messages, each on a
  * 4-byte boundary, in the byte order of the machine. Requests, acknowledgements, dumps and
- * errors (always with the extended acknowledgement, the request's payload never repeated) are
- * as in AF_NETLINK, with nlmsg_pid 0. An NLMSG_OVERRUN says that events were lost because they
- * were not read fast enough: dump again what they were about.
+ * errors (always with the extended acknowledgement, and with the request unless NLM_F_CAPPED
+ * says that it was too long) are as in AF_NETLINK, with nlmsg_pid 0. An NLMSG_OVERRUN says that
+ * events were lost because they were not read fast enough: dump again what they were about.
  *
  * Message types from 0x400 are Pewter's own, whatever protocol the connection speaks.
  */
@@ -110,7 +110,7 @@ enum {
 /* PW_MSG_PORT: RX and TX of the device since it was opened; L3_* of its interfaces */
 enum {
 	PW_PORT_ATTR_UNSPEC,
-	PW_PORT_ATTR_IFINDEX,       /* u32: of its link in Pewter, 0 for a kernel face */
+	PW_PORT_ATTR_IFINDEX,       /* u32: of its link in Pewter, 0 without one */
 	PW_PORT_ATTR_NAME,          /* string: the operator's name */
 	PW_PORT_ATTR_DRIVER,        /* string: "af_xdp", "af_packet", "tap", "pci", ... */
 	PW_PORT_ATTR_DEVICE,        /* string: what it stands on (interface, PCI address, socket) */

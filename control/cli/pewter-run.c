@@ -30,13 +30,28 @@ static void usage(FILE *out)
 		     "  -V, --version         the version\n");
 }
 
-/** What a refused connection is told, behind NLMSG_ERROR's fixed part. */
+/** What a refused connection is told: an error, our own request unless it is left out, words. */
 struct refusal {
 	struct nlmsghdr header;
 	struct nlmsgerr error;
-	struct nlattr attribute;
-	char text[400];
+	char rest[480];
 };
+
+static const char *refusal_text(const struct refusal *refusal)
+{
+	size_t at = 0;
+	struct nlattr attribute;
+
+	if (!(refusal->header.nlmsg_flags & NLM_F_CAPPED))
+		at = NLMSG_ALIGN(refusal->error.msg.nlmsg_len) - sizeof(struct nlmsghdr);
+	if (refusal->header.nlmsg_flags & NLM_F_ACK_TLVS &&
+	    at < sizeof(refusal->rest) - sizeof(attribute)) {
+		memcpy(&attribute, refusal->rest + at, sizeof(attribute));
+		if (attribute.nla_type == NLMSGERR_ATTR_MSG)
+			return refusal->rest + at + sizeof(attribute);
+	}
+	return strerror(-refusal->error.error);
+}
 
 /** Says hello; prints the daemon's words if it refuses. */
 static int greet(int fd)
@@ -66,9 +81,7 @@ static int greet(int fd)
 	}
 	if (answer.header.nlmsg_type != NLMSG_ERROR)
 		return 0;
-	fprintf(stderr, "pewter-run: refused: %s\n",
-		answer.attribute.nla_type == NLMSGERR_ATTR_MSG ? answer.text
-							       : strerror(-answer.error.error));
+	fprintf(stderr, "pewter-run: refused: %s\n", refusal_text(&answer));
 	return -1;
 }
 

@@ -131,7 +131,7 @@ void watch_free(struct watch *watch)
 static bool at_ethernet(const char *stage)
 {
 	return stage == NULL || strcmp(stage, "ethernet-input") == 0 ||
-	       strcmp(stage, "kernel-input") == 0 || strcmp(stage, "port-transmit") == 0;
+	       strcmp(stage, "port-transmit") == 0;
 }
 
 /**

@@ -9,8 +9,11 @@ enum edge {
 static uint16_t resolve(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct pw_worker *worker = pw_worker();
-	unsigned int held = rte_ring_sp_enqueue_burst(worker->punt, objs, n, NULL);
+	unsigned int held;
 
+	for (uint16_t i = 0; i < n; i++)
+		pw_packet(objs[i])->request = PW_REQUEST_RESOLVE;
+	held = rte_ring_sp_enqueue_burst(worker->punt, objs, n, NULL);
 	if (held)
 		worker->punted = true;
 	worker->events[PW_EVENT_HELD] += held;

@@ -18,7 +18,7 @@ static rte_edge_t to_kernel(struct rte_mbuf *mbuf, const struct pw_interface *in
 {
 	if (interface->flags & PW_INTERFACE_NATIVE)
 		return pw_stage_drop(mbuf, PW_DROP_KERNEL_COPY);
-	if (interface->face_port == PW_PORT_NONE)
+	if (!(interface->flags & PW_INTERFACE_FACE))
 		return pw_stage_drop(mbuf, otherwise);
 	return EDGE_PUNT;
 }

@@ -30,7 +30,7 @@ static const struct pw_interface *kernel_face(const struct pw_packet *packet)
 
 	if (packet->endpoint || interface->vrf != packet->vrf)
 		return NULL;
-	if (interface->flags & PW_INTERFACE_NATIVE || interface->face_port != PW_PORT_NONE)
+	if (interface->flags & (PW_INTERFACE_NATIVE | PW_INTERFACE_FACE))
 		return interface;
 	return NULL;
 }

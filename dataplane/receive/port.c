@@ -7,7 +7,6 @@
 enum edge {
 	EDGE_DROP = PW_STAGE_DROP,
 	EDGE_ETHERNET,
-	EDGE_FACE,
 	EDGE_IPV4,
 	EDGE_IPV6,
 	EDGE_TRANSMIT,
@@ -20,7 +19,8 @@ static void fresh(struct rte_mbuf *mbuf, uint16_t port)
 	*packet = (struct pw_packet){.port = port};
 }
 
-/* Packets from the control thread (released for their neighbour) and from other workers. */
+/* Packets from the control thread (released for their neighbour, or the kernel's own) and from
+ * other workers. */
 static uint16_t injected(struct rte_graph *graph, struct rte_node *node, struct pw_worker *worker)
 {
 	void *objs[PW_BURST];
@@ -45,12 +45,9 @@ static uint16_t port_receive(struct rte_graph *graph, struct rte_node *node, voi
 	uint16_t total = 0;
 
 	for (uint16_t i = 0; i < poll->count; i++) {
-		const struct pw_port_table *port = pw_port_get(poll->item[i].port);
 		struct rte_mbuf *burst[PW_BURST];
 		uint16_t n;
 
-		if (unlikely(!port))
-			continue;
 		n = rte_eth_rx_burst(poll->item[i].ethdev, poll->item[i].queue, burst, PW_BURST);
 		if (!n)
 			continue;
@@ -60,9 +57,7 @@ static uint16_t port_receive(struct rte_graph *graph, struct rte_node *node, voi
 			fresh(burst[k], poll->item[i].port);
 			rte_prefetch0(rte_pktmbuf_mtod(burst[k], void *));
 		}
-		rte_node_enqueue(graph, node,
-				 port->role == PW_PORT_ROLE_FACE ? EDGE_FACE : EDGE_ETHERNET,
-				 (void **)burst, n);
+		rte_node_enqueue(graph, node, EDGE_ETHERNET, (void **)burst, n);
 		total += n;
 	}
 	if (unlikely(!rte_ring_empty(worker->inject)))
@@ -73,4 +68,4 @@ static uint16_t port_receive(struct rte_graph *graph, struct rte_node *node, voi
 }
 
 PW_STAGE_FLAGS(port_receive, "port-receive", port_receive, RTE_NODE_SOURCE_F, "drop",
-	       "ethernet-input", "kernel-input", "ipv4-lookup", "ipv6-lookup", "port-transmit")
+	       "ethernet-input", "ipv4-lookup", "ipv6-lookup", "port-transmit")

@@ -54,7 +54,7 @@ static void port_replace(uint16_t port, struct pw_port_table *table)
 		pw_retire(port_reclaim, old, 0);
 }
 
-int pw_port_publish(uint16_t port, enum pw_port_role role, uint16_t ethdev, uint16_t tx_queues)
+int pw_port_publish(uint16_t port, uint16_t ethdev, uint16_t tx_queues)
 {
 	struct pw_port_table *table;
 
@@ -63,23 +63,8 @@ int pw_port_publish(uint16_t port, enum pw_port_role role, uint16_t ethdev, uint
 	table = port_copy(port);
 	if (!table)
 		return -ENOMEM;
-	table->role = role;
 	table->ethdev = ethdev;
 	table->tx_queues = tx_queues;
-	if (!pw_ports[port])
-		table->face_wire = PW_PORT_NONE;
-	port_replace(port, table);
-	return 0;
-}
-
-int pw_port_face(uint16_t port, uint16_t wire, uint16_t vlan)
-{
-	struct pw_port_table *table = port_copy(port);
-
-	if (!table)
-		return -ENOMEM;
-	table->face_wire = wire;
-	table->face_vlan = vlan;
 	port_replace(port, table);
 	return 0;
 }

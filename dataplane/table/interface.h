@@ -26,39 +26,28 @@ enum pw_interface_kind {
 #define PW_INTERFACE_UP     0x01 /* may carry packets: administratively up, carrier present */
 #define PW_INTERFACE_MPLS   0x02 /* labelled packets (0x8847) are accepted on the wire side */
 #define PW_INTERFACE_NATIVE 0x04 /* the kernel sees the wire itself (AF_XDP, AF_PACKET) */
+#define PW_INTERFACE_FACE   0x08 /* the kernel sees it by a TAP: what it is to get is punted */
 
 /** What workers know of a layer-3 interface. One cache line. */
 struct pw_interface {
-	uint8_t kind;       /* enum pw_interface_kind */
-	uint8_t flags;      /* PW_INTERFACE_* */
-	uint16_t vrf;       /* table its packets are looked up in */
-	uint16_t port;      /* index of the port, PW_PORT_NONE for virtual interfaces */
-	uint16_t vlan;      /* VLAN id, 0 = untagged */
-	uint16_t mtu;       /* bytes at layer 3 */
-	uint16_t face_port; /* port (a TAP) that is its kernel face, PW_PORT_NONE when it has none
-			     * or when the kernel sees the wire itself (AF_XDP, AF_PACKET) */
+	uint8_t kind;  /* enum pw_interface_kind */
+	uint8_t flags; /* PW_INTERFACE_* */
+	uint16_t vrf;  /* table its packets are looked up in */
+	uint16_t port; /* index of the port, PW_PORT_NONE for virtual interfaces */
+	uint16_t vlan; /* VLAN id, 0 = untagged */
+	uint16_t mtu;  /* bytes at layer 3 */
 	uint8_t mac[6];
-	uint16_t reserved;
 	uint32_t id;
+	uint32_t face;            /* FACE: the face's number, which no other face ever has */
 	uint32_t icmp_source4;    /* network byte order; 0: none */
 	uint8_t icmp_source6[16]; /* a global address, else link-local; all 0: none */
 	uint8_t pad[20];
 };
 static_assert(sizeof(struct pw_interface) == 64, "one cache line");
 
-/** What a received frame's port stands for. */
-enum pw_port_role {
-	PW_PORT_ROLE_NONE,
-	PW_PORT_ROLE_WIRE, /* customers and core */
-	PW_PORT_ROLE_FACE, /* a TAP towards the kernel: its frames go out of the wire as they are */
-};
-
 /** What workers know of a port; rewritten whole and published by pointer. */
 struct pw_port_table {
-	uint8_t role;            /* enum pw_port_role */
 	uint16_t ethdev;         /* DPDK port id */
-	uint16_t face_wire;      /* role FACE: the port its frames leave on ... */
-	uint16_t face_vlan;      /* ... and the tag they get, 0 = none */
 	uint16_t tx_queues;      /* workers 0 .. tx_queues - 1 own one; others hand over to
 				  * worker (own index % tx_queues) */
 	uint32_t untagged;       /* interface id of untagged frames, 0 = none */
@@ -83,10 +72,7 @@ int pw_interface_table_init(void);
 void pw_interface_table_fini(void);
 
 /** Makes the port known to workers; @p ethdev must be started. */
-int pw_port_publish(uint16_t port, enum pw_port_role role, uint16_t ethdev, uint16_t tx_queues);
-
-/** Role FACE only: where frames from the kernel go. 0 or -ENOMEM. */
-int pw_port_face(uint16_t port, uint16_t wire, uint16_t vlan);
+int pw_port_publish(uint16_t port, uint16_t ethdev, uint16_t tx_queues);
 
 /** Binds (port, VLAN; 0 = untagged) to an interface id; id 0 unbinds. */
 int pw_port_bind(uint16_t port, uint16_t vlan, uint32_t interface);

@@ -16,8 +16,7 @@ static bool wanted(const struct pw_watch_order *order, enum pw_stage_id stage)
 {
 	if (order->stage != PW_AT_NONE)
 		return stage == order->stage;
-	return stage == PW_AT_ETHERNET_INPUT || stage == PW_AT_KERNEL_INPUT ||
-	       stage == PW_AT_PORT_TRANSMIT;
+	return stage == PW_AT_ETHERNET_INPUT || stage == PW_AT_PORT_TRANSMIT;
 }
 
 void pw_capture_stage(struct pw_watch_order *order, const struct pw_worker *worker,

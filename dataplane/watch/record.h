@@ -29,7 +29,6 @@
 	X(ICMP_ECHO, "icmp-echo")                                                                  \
 	X(NEIGHBOUR_RESOLVE, "neighbour-resolve")                                                  \
 	X(KERNEL_PUNT, "kernel-punt")                                                              \
-	X(KERNEL_INPUT, "kernel-input")                                                            \
 	X(DROP, "drop")
 
 enum pw_stage_id {

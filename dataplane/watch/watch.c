@@ -171,7 +171,6 @@ uint8_t pw_watch_layer(enum pw_stage_id stage, const struct rte_mbuf *mbuf)
 	switch (stage) {
 	case PW_AT_PORT_RECEIVE:
 	case PW_AT_ETHERNET_INPUT:
-	case PW_AT_KERNEL_INPUT:
 	case PW_AT_PORT_TRANSMIT:
 		return PW_LAYER_ETHERNET;
 	case PW_AT_MPLS_INPUT:
@@ -188,7 +187,6 @@ static uint8_t direction(enum pw_stage_id stage)
 {
 	switch (stage) {
 	case PW_AT_ETHERNET_INPUT:
-	case PW_AT_KERNEL_INPUT:
 		return PW_DIRECTION_IN;
 	case PW_AT_PORT_TRANSMIT:
 		return PW_DIRECTION_OUT;

@@ -6,7 +6,7 @@
  *
  * prints "port ..." when it is ready, then a line "rx HEX" for each frame that is Pewter's.
  * A line "tx HEX" on standard input is sent; "close", "stats", "mtu N", "down", "up", "link",
- * "face VLAN NAME", "reopen" and "delete=ADDRESS" do what they say; end of input ends it.
+ * "reopen" and "delete=ADDRESS" do what they say; end of input ends it.
  * PROBE_WORKERS says for how many workers the port has queues (1).
  */
 #include <arpa/inet.h>
@@ -34,7 +34,6 @@
 #define BURST 32
 
 static int port = -1;
-static int face = -1;
 
 static int local(const char *text, bool add, bool echo)
 {
@@ -47,9 +46,9 @@ static int local(const char *text, bool add, bool echo)
 	return -EINVAL;
 }
 
-static void receive(int from, const char *word)
+static void receive(void)
 {
-	const struct pw_port *it = pw_port_find(from);
+	const struct pw_port *it = pw_port_find(port);
 	struct rte_mbuf *packets[BURST];
 
 	for (uint16_t queue = 0; it && queue < it->rx_queues; queue++) {
@@ -58,7 +57,7 @@ static void receive(int from, const char *word)
 		for (uint16_t i = 0; i < count; i++) {
 			const uint8_t *data = rte_pktmbuf_mtod(packets[i], uint8_t *);
 
-			printf("%s ", word);
+			printf("rx ");
 			for (uint16_t k = 0; k < packets[i]->data_len; k++)
 				printf("%02x", data[k]);
 			printf("\n");
@@ -67,7 +66,7 @@ static void receive(int from, const char *word)
 	}
 }
 
-static void transmit(int to, const char *hex)
+static void transmit(const char *hex)
 {
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pw_mbuf_pool);
 	unsigned int byte;
@@ -76,7 +75,7 @@ static void transmit(int to, const char *hex)
 		return;
 	for (; sscanf(hex, "%2x", &byte) == 1; hex += 2)
 		*rte_pktmbuf_append(mbuf, 1) = byte;
-	if (rte_eth_tx_burst(pw_port_find(to)->ethdev, 0, &mbuf, 1) == 0)
+	if (rte_eth_tx_burst(pw_port_find(port)->ethdev, 0, &mbuf, 1) == 0)
 		rte_pktmbuf_free(mbuf);
 }
 
@@ -111,14 +110,11 @@ static void link_state(void)
 static void command(char *line)
 {
 	char error[256] = "";
-	char name[IFNAMSIZ];
 	int result = 0;
 	unsigned int id;
 
 	if (strncmp(line, "tx ", 3) == 0)
-		transmit(port, line + 3);
-	else if (strncmp(line, "ftx ", 4) == 0)
-		transmit(face, line + 4);
+		transmit(line + 3);
 	else if (strcmp(line, "stats") == 0)
 		statistics();
 	else if (strcmp(line, "link") == 0)
@@ -133,8 +129,6 @@ static void command(char *line)
 		result = local(line + 7, false, false);
 	else if (sscanf(line, "vlan=%u", &id) == 1)
 		result = pw_steer_vlan(port, id, true);
-	else if (sscanf(line, "face %u %15s", &id, name) == 2)
-		result = face = pw_port_face_open(port, id, name, error, sizeof(error));
 	else if (strcmp(line, "reopen") == 0) {
 		struct pw_port_spec spec = pw_port_find(port)->spec;
 
@@ -178,9 +172,7 @@ static void run(void)
 
 	fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
 	do {
-		receive(port, "rx");
-		if (face >= 0)
-			receive(face, "frx");
+		receive();
 		fflush(stdout);
 		poll(&input, 1, 1);
 	} while (commands());

@@ -85,12 +85,12 @@ class Probe:
         start = f'done {shown}: '
         return int(self.said(start)[len(start):].split()[0])
 
-    def received(self, word='rx', seconds=0.3, count=0):
+    def received(self, seconds=0.3, count=0):
         """The frames that come in within a moment, as bytes; `count` of them are waited for."""
         end = time.monotonic() + seconds
         late = end + 5
         while True:
-            frames = [line for line in self.lines if line.startswith(word + ' ')]
+            frames = [line for line in self.lines if line.startswith('rx ')]
             now = time.monotonic()
             if now > late or (now > end and len(frames) >= count):
                 break
@@ -98,8 +98,8 @@ class Probe:
         self.lines = [line for line in self.lines if line not in frames]
         return [bytes.fromhex(line.split()[1]) for line in frames]
 
-    def send(self, frame, word='tx'):
-        self.order(f'{word} {frame.hex()}')
+    def send(self, frame):
+        self.order(f'tx {frame.hex()}')
 
     def end(self):
         self.child.stdin.close()
@@ -498,24 +498,6 @@ def test_two_workers(wire, lab):
     probe.end()
 
 
-def test_face(wire):
-    probe = Probe(wire.a, 'core=af_packet:core', 'vlan=7')
-    expect(probe.order('face 7 core.7') > 0, probe.warnings())
-    expect(wire.a.mac('core.7') == wire.a.mac('core'), 'the face\'s MAC')
-    wire.a.ip('address', 'add', '10.7.0.1/24', 'dev', 'core.7')
-    wire.a.ip('neigh', 'add', '10.7.0.2', 'lladdr', wire.b.mac('far'), 'dev', 'core.7')
-    probe.received('frx')
-    wire.a.ping('10.7.0.2', count=1, check=False)
-    frames = [f for f in probe.received('frx', 1, 1) if f[12:14] == b'\x08\x00']
-    expect(len(frames) == 1 and frames[0][6:12] == wire.mine, f'{frames}')
-    before = wire.a.snmp()['IcmpInEchos']
-    probe.send(wire.frame(0x800, ipv4('10.7.0.2', '10.7.0.1', 1, echo(8))), 'ftx')
-    wait_for(lambda: wire.a.snmp()['IcmpInEchos'] == before + 1, 2, 'the punt')
-    expect(probe.order('face 8 core') < 0, 'a face with the name of an interface')
-    probe.end()
-    expect(wire.a.ip('link', 'show', 'dev', 'core.7', check=False).returncode != 0, 'it stays')
-
-
 def test_memif(lab):
     node = lab.node('smemif')
     path = os.path.join(lab.folder, 'memif.sock')
@@ -568,7 +550,6 @@ def main():
         check('af_packet: checksums are finished', test_checksums, wire)
         check('tap', test_tap, lab)
         check('two workers', test_two_workers, wire, lab)
-        check('face of a VLAN', test_face, wire)
         check('memif', test_memif, lab)
     return results.status()
 

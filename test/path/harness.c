@@ -83,14 +83,14 @@ static void command_counters(void)
 	struct pw_interface_counters sum;
 
 	for (unsigned int drop = 1; drop < PW_DROP_COUNT; drop++) {
-		drops = pw_control_drops[drop]; /* of packets that were held */
+		drops = pw_control_drops[drop]; /* of packets that were held or punted */
 		for (unsigned int i = 0; i < pw_worker_count; i++)
 			drops += pw_workers[i]->drops[drop];
 		if (drops != 0)
 			printf("drop %s %lu\n", pw_drop_name(drop), drops);
 	}
 	for (unsigned int event = 0; event < PW_EVENT_COUNT; event++) {
-		uint64_t events = 0;
+		uint64_t events = pw_control_events[event];
 
 		for (unsigned int i = 0; i < pw_worker_count; i++)
 			events += pw_workers[i]->events[event];

@@ -80,7 +80,7 @@ static void wake_event(uint32_t events, void *context)
 
 	eventfd_read(wake_fd, &(eventfd_t){0});
 	while (rte_ring_sc_dequeue(pw_workers[0]->punt, (void **)&mbuf) == 0)
-		pw_neighbour_hold(mbuf);
+		pw_punt_take(mbuf);
 }
 
 static void resolve_hook(void *context)

@@ -433,6 +433,21 @@ def test_ip_in_gre_without_vrf_reaches_no_customer():
     nowhere(CORE, gre_frame(0, 0x0800, payload=bytes(far())), "route-none")
 
 
+def test_congestion_marks():
+    """RFC 6040: an outer mark goes inside; what cannot carry it is dropped, by its own name."""
+    for inner, outer, wanted in ((2, 0, 2), (2, 3, 3), (1, 3, 3), (3, 0, 3), (0, 0, 0), (0, 2, 0)):
+        packet = far(tos=0xB8 | inner)
+        frame = from_core(IP(src="10.255.0.4", dst=PE1, proto=47, tos=outer) / GRE(proto=0x0800)
+                          / packet)
+        pe().expect(CORE, frame, [to_blue(hop(packet, tos=0xB8 | wanted))])
+        packet = far6(tc=0xB8 | inner)
+        frame = from_core(IP(src="10.255.0.4", dst=PE1, proto=47, tos=outer) / GRE(proto=0x86DD)
+                          / packet)
+        pe().expect(CORE, frame, [to_blue(hop(packet, tc=0xB8 | wanted))])
+    frame = from_core(IP(src="10.255.0.4", dst=PE1, proto=47, tos=3) / GRE(proto=0x0800) / far())
+    pe().refuses(CORE, frame, "tunnel-ecn")
+
+
 def test_mpls_in_ip():
     frame = from_core(IP(src=PE3, dst=PE1, proto=137) / label(200, far()))
     pe().expect(CORE, frame, [to_red(hop(far()))])

@@ -146,6 +146,45 @@ def test_key_and_checksum():
     assert gre[12:] == bytes(label(124, hop(packet)))
 
 
+def test_sequence_numbers():
+    """RFC 2890: the last word of the header, one more for each packet."""
+    pe().ip("""
+        link add counted type gre local 10.255.0.1 remote 10.255.0.8 okey 9 ikey 9 oseq ttl 64
+        link set counted up
+        route add table 10 10.42.0.0/16 encap mpls 142 dev counted
+    """)
+    packet = udp(destination="10.42.0.1")
+    numbers = []
+    for _ in range(3):
+        sent, _ = pe().exchange(RED, from_red(packet))
+        gre = sent[0][1][34:]
+        assert gre[:8] == bytes.fromhex("3000884700000009"), gre[:12].hex()
+        assert gre[12:] == bytes(label(142, hop(packet)))
+        numbers.append(int.from_bytes(gre[8:12], "big"))
+    assert [n - numbers[0] for n in numbers] == [0, 1, 2], numbers
+
+
+def test_path_mtu_wins():
+    """RFC 4023 5.1: the smaller of what was configured and what the path takes, key included."""
+    pe().ip("""
+        link add large type gre local 10.255.0.1 remote 10.255.0.8 key 10 ttl 64 nopmtudisc
+        link set large up mtu 1600
+        route add table 10 10.43.0.0/16 encap mpls 143 dev large
+    """)
+    sent, drops = pe().exchange(RED, from_red(udp(destination="10.43.0.1", size=1472)))
+    assert not drops and [IP(frame[14:]).len <= 1500 for _, frame in sent] == [True, True], drops
+    packet = udp(destination="10.43.0.1", size=1472, flags="DF")
+    sent, drops = pe().exchange(RED, from_red(packet))
+    assert drops == {"mtu-exceeded": 1} and len(sent) == 1, (drops, sent)
+    check4(sent[0][1][14:], packet, 3, 4, "10.1.0.1", 1500 - 20 - 8 - 4)
+    pe().ip("link set core mtu 1400")
+    try:
+        sent, drops = pe().exchange(RED, from_red(packet))
+        check4(sent[0][1][14:], packet, 3, 4, "10.1.0.1", 1400 - 20 - 8 - 4)
+    finally:
+        pe().ip("link set core mtu 1500")
+
+
 def test_checksum_of_odd_lengths():
     for size in range(1, 8):
         sent, _ = pe().exchange(RED, from_red(udp(destination="10.24.0.1", size=size)))
@@ -223,6 +262,47 @@ def test_ecmp_fragments_go_one_way():
         packets = [udp(destination="10.30.0.%d" % n, size=64, flags="MF", id=n),
                    udp(destination="10.30.0.%d" % n, size=64, frag=9, id=n)]
         assert len({l for l, _ in ways(packets)}) == 1, n
+
+
+def test_ecmp_twice_uses_all_ways():
+    """A VPN route with two PEs, each reached over two core routers: four ways, all of them used."""
+    pe().ip("""
+        neigh add 192.0.2.4 lladdr 02:00:00:00:c0:04 dev core nud permanent
+        route replace 10.255.0.2/32 nexthop via 192.0.2.2 nexthop via 192.0.2.4
+        route replace 10.255.0.3/32 nexthop via 192.0.2.2 nexthop via 192.0.2.4
+    """)
+    try:
+        sent = pe().send(RED, *[from_red(flow(n)) for n in range(200)])
+        counts = {}
+        for _, frame in sent:
+            way = (frame[5], int.from_bytes(frame[38:42], "big") >> 12)
+            counts[way] = counts.get(way, 0) + 1
+        assert len(counts) == 4 and min(counts.values()) > 15, counts
+    finally:
+        pe().ip("""
+            route replace 10.255.0.2/32 via 192.0.2.2
+            route replace 10.255.0.3/32 via 192.0.2.3
+        """)
+
+
+def test_nexthop_objects():
+    """ip-nexthop(8): a route by id, a group, and what replacing an object moves."""
+    pe().ip("""
+        nexthop add id 11 encap mpls 1011 via 172.16.0.2 dev mgre0
+        nexthop add id 12 encap mpls 1012 via 172.16.0.3 dev mgre0
+        nexthop add id 20 group 11/12
+        route add table 10 10.40.0.0/16 nhid 11
+        route add table 10 10.41.0.0/16 nhid 20
+    """)
+    packet = udp(destination="10.40.0.1")
+    out(packet, tunnelled(hop(packet), [1011]))
+    flows = [udp(destination="10.41.0.1", sport=1000 + n) for n in range(100)]
+    assert {int(l[:5], 16) for l, _ in ways(flows)} == {1011, 1012}
+    pe().ip("nexthop replace id 11 encap mpls 1013 via 172.16.0.3 dev mgre0")
+    out(packet, tunnelled(hop(packet), [1013], remote=PE3, router=P3))
+    assert {int(l[:5], 16) for l, _ in ways(flows)} == {1012, 1013}
+    pe().ip("nexthop replace id 20 group 12")
+    assert {int(l[:5], 16) for l, _ in ways(flows)} == {1012}
 
 
 def test_ecmp_dead_member():

@@ -78,7 +78,6 @@ static inline struct pw_link *add_port(const char *name, uint16_t port)
 	struct pw_link model = {.kind = PW_LINK_PORT,
 				.mtu = 1500,
 				.port = port,
-				.face_port = PW_PORT_NONE,
 				.admin_up = true,
 				.carrier = true};
 
@@ -92,7 +91,6 @@ static inline struct pw_link *add_vrf(const char *name, uint32_t table)
 	struct pw_link model = {.kind = PW_LINK_VRF,
 				.mtu = 65535,
 				.port = PW_PORT_NONE,
-				.face_port = PW_PORT_NONE,
 				.admin_up = true,
 				.carrier = true,
 				.table = table};
@@ -108,7 +106,6 @@ static inline struct pw_link *add_tunnel(const char *name, const char *local, co
 	struct pw_link model = {.kind = PW_LINK_TUNNEL,
 				.mtu = 1476,
 				.port = PW_PORT_NONE,
-				.face_port = PW_PORT_NONE,
 				.admin_up = true,
 				.carrier = true};
 	char error[128];

@@ -152,11 +152,10 @@ static void test_null(void **state)
 	port = pw_port_find(index);
 	assert_string_equal(port->spec.name, "n");
 	assert_int_equal(port->face, PW_FACE_NONE);
-	assert_int_equal(port->face_port, PW_PORT_NONE);
 	assert_int_equal(port->mtu, 1500);
 	assert_int_equal(port->mac[0], 0x02);
 	assert_non_null(pw_port_get(index));
-	assert_int_equal(pw_port_get(index)->role, PW_PORT_ROLE_WIRE);
+	assert_int_equal(pw_port_get(index)->ethdev, port->ethdev);
 	assert_int_equal(pw_workers[0]->poll->count, 1);
 	assert_int_equal(pw_port_statistics(index, &statistics), 0);
 	assert_int_equal(statistics.rx_packets, 0);
@@ -219,17 +218,6 @@ static void test_steering_without_a_kernel_face(void **state)
 	assert_int_equal(pw_steer_vlan(index, 0, true), -EINVAL);
 	assert_int_equal(pw_steer_vlan(index, 4096, true), -EINVAL);
 	assert_int_equal(pw_steer_local(99, AF_INET, address, true, false), -ENODEV);
-	pw_port_close(index);
-}
-
-static void test_face_refuses(void **state)
-{
-	int index = opens("n=null:");
-
-	assert_int_equal(pw_port_face_open(99, 7, "f", error, sizeof(error)), -ENODEV);
-	assert_int_equal(pw_port_face_open(index, 4095, "f", error, sizeof(error)), -EINVAL);
-	assert_int_equal(pw_port_face_open(index, 7, "a/b", error, sizeof(error)), -EINVAL);
-	assert_non_null(strstr(error, "no name for a TAP"));
 	pw_port_close(index);
 }
 
@@ -354,7 +342,6 @@ int main(void)
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_up_and_down),
 		cmocka_unit_test(test_steering_without_a_kernel_face),
-		cmocka_unit_test(test_face_refuses),
 		cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_pool_is_one_piece),

@@ -241,7 +241,7 @@ static void test_port_binding(void **state)
 {
 	assert_int_equal(pw_interface_table_init(), 0);
 	assert_int_equal(pw_port_bind(3, 0, 5), -EINVAL);
-	assert_int_equal(pw_port_publish(3, PW_PORT_ROLE_WIRE, 9, 2), 0);
+	assert_int_equal(pw_port_publish(3, 9, 2), 0);
 	assert_int_equal(pw_port_bind(3, 0, 5), 0);
 	assert_int_equal(pw_port_bind(3, 100, 6), 0);
 	assert_int_equal(pw_port_bind(3, 100, 7), -EEXIST);
@@ -249,12 +249,12 @@ static void test_port_binding(void **state)
 	assert_int_equal(pw_port_get(3)->untagged, 5);
 	assert_int_equal(pw_port_get(3)->vlan[100], 6);
 	/* Published anew, what was bound stays bound. */
-	assert_int_equal(pw_port_publish(3, PW_PORT_ROLE_WIRE, 10, 1), 0);
+	assert_int_equal(pw_port_publish(3, 10, 1), 0);
 	assert_int_equal(pw_port_get(3)->vlan[100], 6);
 	assert_int_equal(pw_port_get(3)->ethdev, 10);
 	pw_port_withdraw(3);
 	assert_null(pw_port_get(3));
-	assert_int_equal(pw_port_publish(PW_PORTS, PW_PORT_ROLE_WIRE, 0, 1), -ENOSPC);
+	assert_int_equal(pw_port_publish(PW_PORTS, 0, 1), -ENOSPC);
 	pw_interface_table_fini();
 }
 
