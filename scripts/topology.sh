@@ -71,8 +71,8 @@ lab_namespaces() {
 # what a PE takes from the wire must be whole.
 wire() {
 	ip link add "$2" netns "$(ns "$1")" type veth peer name "$4" netns "$(ns "$3")" || return 1
-	in_node "$1" ethtool -K "$2" tx off > /dev/null
-	in_node "$3" ethtool -K "$4" tx off > /dev/null
+	in_node "$1" ethtool -K "$2" tx off txvlan off > /dev/null
+	in_node "$3" ethtool -K "$4" tx off txvlan off > /dev/null
 	ip -n "$(ns "$1")" link set "$2" mtu "${5:-1500}" up
 	ip -n "$(ns "$3")" link set "$4" mtu "${5:-1500}" up
 }

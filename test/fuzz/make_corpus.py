@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "path"))
 
 # pylint: disable=wrong-import-position
-from pewter import Pewter, default_build
+from pewter import Pewter, program
 
 COMMANDS = """
 link show
@@ -129,7 +129,7 @@ def messages():
         tap = Tap(pe.socket, path)
         for line in COMMANDS.strip().splitlines():
             tap.seen.clear()
-            subprocess.run([os.path.join(default_build(), "pewter-run"), "-s", path, "ip",
+            subprocess.run([program("pewter-run"), "-s", path, "ip",
                             *line.split()], capture_output=True, check=False, timeout=20)
             if tap.seen:
                 write("netlink", b"".join(record(3, data) for data in tap.seen))

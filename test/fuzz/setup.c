@@ -17,8 +17,10 @@ static char socket_path[64];
 
 static const char *const names[] = {"core", "red0", "blue0", "core2"};
 
+/* What the PE holds it gives back, so that what is left is a leak. */
 static void tidy(void)
 {
+	pe_stop();
 	unlink(socket_path);
 	rmdir(directory);
 }
@@ -38,9 +40,9 @@ void fuzz_start(void)
 		exit(1);
 	}
 	snprintf(socket_path, sizeof(socket_path), "%s/sock", directory);
-	atexit(tidy);
 	if (pe_start(&config) != 0)
 		exit(1);
+	atexit(tidy);
 }
 
 /* The program under test answers from this very thread, so wait for the child step by step. */

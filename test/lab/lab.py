@@ -222,7 +222,7 @@ class Lab:
         run('ip', 'link', 'add', a_name, 'netns', a.ns, 'type', 'veth', 'peer', 'name', b_name,
             'netns', b.ns)
         for node, name in ((a, a_name), (b, b_name)):
-            node.run('ethtool', '-K', name, 'tx', 'off')
+            node.run('ethtool', '-K', name, 'tx', 'off', 'txvlan', 'off')
             node.ip('link', 'set', name, 'mtu', mtu, 'up')
 
     def daemon(self, node, ports, **options):

@@ -19,12 +19,12 @@ import sys
 import tempfile
 import time
 
-BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("PEWTER_BUILD", "build"))
+BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("PW_BUILD", "build"))
 FOLDER = tempfile.mkdtemp(prefix="pewter-socket-")
 SOCKET = FOLDER + "/run/pewter.sock"
 
 NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 2, 3, 4
-REQUEST, ACK, DUMP = 1, 4, 0x300
+REQUEST, ACK, DUMP, CAPPED = 1, 4, 0x300, 0x100
 NEWLINK, GETLINK, NEWROUTE, GETROUTE = 16, 18, 24, 26
 HELLO, SUBSCRIBE = 0x400, 0x401
 IFLA_IFALIAS = 20
@@ -62,9 +62,13 @@ def parse_error(packet):
     """(error, text) of an NLMSG_ERROR, or None."""
     if len(packet) < 20 or struct.unpack_from("=H", packet, 4)[0] != NLMSG_ERROR:
         return None
-    text, rest = "", packet[ERROR_FIXED:struct.unpack_from("=I", packet)[0]]
+    size, _, flags, *_ = struct.unpack_from("=IHHII", packet)
+    echoed = 0 if flags & CAPPED else struct.unpack_from("=I", packet, 20)[0] - 16
+    text, rest = "", packet[ERROR_FIXED + ((echoed + 3) & ~3):size]
     while len(rest) >= 4:
         size, kind = struct.unpack_from("=HH", rest)
+        if size < 4:
+            return None
         if kind == 1:
             text = rest[4:size].rstrip(b"\0").decode()
         rest = rest[(size + 3) & ~3:]
