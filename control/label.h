@@ -17,6 +17,9 @@ enum pw_label_propagate {
 	PW_LABEL_PROPAGATE_OFF,
 };
 
+/** Remote ends that one label may be limited to. */
+#define PW_LABEL_REMOTES_MAX 1024
+
 struct pw_label_route {
 	uint32_t label;
 	uint8_t type; /* RTN_UNICAST, RTN_BLACKHOLE */

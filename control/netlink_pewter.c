@@ -17,7 +17,6 @@
 
 #define MESSAGE_ROOM   (512 + PW_STATISTICS_NEXTHOP_ROOM)
 #define INTERFACES_MAX 256 /* names listed of one VRF */
-#define ALLOWED_MAX    1024
 
 /* ---- VRFs -------------------------------------------------------------------------------- */
 
@@ -219,7 +218,7 @@ static void put_allowed(struct nlmsghdr *nlh, const struct pw_label_route *route
 	struct nlattr *nest = mnl_attr_nest_start(nlh, PW_LABEL_ATTR_ALLOWED);
 	uint32_t i;
 
-	for (i = 0; i < route->remote_count && i < ALLOWED_MAX; i++)
+	for (i = 0; i < route->remote_count && i < PW_LABEL_REMOTES_MAX; i++)
 		pw_statistics_put_address(nlh, PW_ALLOW_ATTR_REMOTE, route->remotes[i].family,
 					  route->remotes[i].bytes);
 	mnl_attr_nest_end(nlh, nest);
@@ -253,7 +252,7 @@ static void put_label(struct nlmsghdr *nlh, const struct pw_label_route *route)
 /** cursor[0]: the lowest label that is yet to be told. */
 static int dump_labels(struct pw_dump *dump)
 {
-	const size_t allowed_room = ALLOWED_MAX * (sizeof(struct nlattr) + 16);
+	const size_t allowed_room = PW_LABEL_REMOTES_MAX * (sizeof(struct nlattr) + 16);
 	const struct pw_label_route *route;
 
 	pw_statistics_names_refresh();
@@ -271,184 +270,11 @@ static int dump_labels(struct pw_dump *dump)
 	return 0;
 }
 
-/* ---- knobs ------------------------------------------------------------------------------- */
-
-static const struct pw_attribute_policy allow_policy[PW_ALLOW_ATTR_COUNT] = {
-	[PW_ALLOW_ATTR_LABEL] = {.name = "PW_ALLOW_ATTR_LABEL", .min = 4, .max = 4},
-	[PW_ALLOW_ATTR_REMOTES] = {.name = "PW_ALLOW_ATTR_REMOTES"},
-};
-
-/** Adds the remotes of a nest to @p remotes; their number, or -errno, refused. */
-static int parse_remotes(struct pw_request *request, const struct nlattr *nest,
-			 struct pw_address *remotes)
-{
-	const struct nlattr *attribute;
-	int count = 0;
-
-	mnl_attr_for_each_nested(attribute, nest)
-	{
-		uint16_t size = mnl_attr_get_payload_len(attribute);
-
-		if (mnl_attr_get_type(attribute) != PW_ALLOW_ATTR_REMOTE)
-			return pw_refuse(request, attribute, -EINVAL,
-					 "unknown attribute %u among the remotes",
-					 mnl_attr_get_type(attribute));
-		if (size != 4 && size != 16)
-			return pw_refuse(request, attribute, -EINVAL,
-					 "a remote is an address of 4 or 16 bytes, not %u", size);
-		if (count == ALLOWED_MAX)
-			return pw_refuse(request, attribute, -E2BIG,
-					 "more than %d remotes for a label", ALLOWED_MAX);
-		remotes[count] = (struct pw_address){.family = size == 4 ? AF_INET : AF_INET6};
-		memcpy(remotes[count++].bytes, mnl_attr_get_payload(attribute), size);
-	}
-	if (count == 0)
-		return pw_refuse(request, nest, -EINVAL,
-				 "no remote given; leave the attribute out to allow any");
-	return count;
-}
-
-static int set_label_allow(struct pw_request *request)
-{
-	static struct pw_address remotes[ALLOWED_MAX];
-	const struct nlattr *table[PW_ALLOW_ATTR_COUNT];
-	uint32_t label;
-	int count = 0;
-	int ret = pw_request_attributes(request, sizeof(struct rtgenmsg), "label", allow_policy,
-					PW_ALLOW_ATTR_COUNT - 1, table);
-
-	if (ret != 0)
-		return ret;
-	if (table[PW_ALLOW_ATTR_LABEL] == NULL)
-		return pw_refuse(request, NULL, -EINVAL, "no label given");
-	label = mnl_attr_get_u32(table[PW_ALLOW_ATTR_LABEL]);
-	if (label >= PW_LABELS)
-		return pw_refuse(request, table[PW_ALLOW_ATTR_LABEL], -EINVAL,
-				 "label %u is above %u", label, PW_LABELS - 1);
-	if (pw_label_find(label) == NULL)
-		return pw_refuse(request, table[PW_ALLOW_ATTR_LABEL], -ENOENT,
-				 "label %u has no route", label);
-	if (table[PW_ALLOW_ATTR_REMOTES] != NULL)
-		count = parse_remotes(request, table[PW_ALLOW_ATTR_REMOTES], remotes);
-	if (count < 0)
-		return count;
-	ret = pw_label_allow(label, remotes, (uint32_t)count);
-	if (ret != 0)
-		return pw_refuse(request, NULL, ret, "label %u: %s", label, strerror(-ret));
-	return 0;
-}
-
-static const struct pw_attribute_policy tunnel_policy[PW_TUNNEL_SET_ATTR_COUNT] = {
-	[PW_TUNNEL_SET_ATTR_NAME] = {.name = "PW_TUNNEL_SET_ATTR_NAME", .min = 2, .max = IFNAMSIZ},
-	[PW_TUNNEL_SET_ATTR_TTL_MODEL] = {.name = "PW_TUNNEL_SET_ATTR_TTL_MODEL",
-					  .min = 1,
-					  .max = 1},
-	[PW_TUNNEL_SET_ATTR_LABEL_TTL] = {.name = "PW_TUNNEL_SET_ATTR_LABEL_TTL",
-					  .min = 1,
-					  .max = 1},
-};
-
-static struct pw_link *find_link(struct pw_request *request, const struct nlattr *attribute)
-{
-	char name[IFNAMSIZ + 1] = "";
-	struct pw_link *link;
-
-	if (attribute == NULL) {
-		pw_refuse(request, NULL, -EINVAL, "no link given");
-		return NULL;
-	}
-	memcpy(name, mnl_attr_get_payload(attribute), mnl_attr_get_payload_len(attribute));
-	link = pw_link_by_name(name);
-	if (link == NULL)
-		pw_refuse(request, attribute, -ENODEV, "there is no link \"%s\"", name);
-	return link;
-}
-
-static struct pw_link *find_tunnel(struct pw_request *request, const struct nlattr *attribute)
-{
-	struct pw_link *link = find_link(request, attribute);
-
-	if (link == NULL || link->kind == PW_LINK_TUNNEL)
-		return link;
-	pw_refuse(request, attribute, -EINVAL, "link \"%s\" is no tunnel", link->name);
-	return NULL;
-}
-
-static int set_tunnel(struct pw_request *request)
-{
-	const struct nlattr *table[PW_TUNNEL_SET_ATTR_COUNT];
-	const struct nlattr *model, *label_ttl;
-	struct pw_link *link;
-	int ret = pw_request_attributes(request, sizeof(struct rtgenmsg), "tunnel", tunnel_policy,
-					PW_TUNNEL_SET_ATTR_COUNT - 1, table);
-
-	if (ret != 0)
-		return ret;
-	link = find_tunnel(request, table[PW_TUNNEL_SET_ATTR_NAME]);
-	if (link == NULL)
-		return request->error;
-	model = table[PW_TUNNEL_SET_ATTR_TTL_MODEL];
-	label_ttl = table[PW_TUNNEL_SET_ATTR_LABEL_TTL];
-	if (model == NULL && label_ttl == NULL)
-		return pw_refuse(request, NULL, -EINVAL, "nothing to set");
-	if (model != NULL && mnl_attr_get_u8(model) > PW_TTL_SHORT_PIPE)
-		return pw_refuse(request, model, -EINVAL, "unknown TTL model %u",
-				 mnl_attr_get_u8(model));
-	if (label_ttl != NULL && mnl_attr_get_u8(label_ttl) == 0)
-		return pw_refuse(request, label_ttl, -EINVAL, "a label's TTL is 1 to 255");
-	if (model != NULL)
-		link->tunnel.ttl_uniform = mnl_attr_get_u8(model) == PW_TTL_UNIFORM;
-	if (label_ttl != NULL)
-		link->tunnel.label_ttl = mnl_attr_get_u8(label_ttl);
-	pw_endpoint_tunnel_changed(link);
-	return 0;
-}
-
-static const struct pw_attribute_policy link_policy[PW_LINK_SET_ATTR_COUNT] = {
-	[PW_LINK_SET_ATTR_NAME] = {.name = "PW_LINK_SET_ATTR_NAME", .min = 2, .max = IFNAMSIZ},
-	[PW_LINK_SET_ATTR_MPLS] = {.name = "PW_LINK_SET_ATTR_MPLS", .min = 1, .max = 1},
-};
-
-static int set_link(struct pw_request *request)
-{
-	const struct nlattr *table[PW_LINK_SET_ATTR_COUNT];
-	const struct nlattr *mpls;
-	struct pw_link *link;
-	bool before;
-	int ret = pw_request_attributes(request, sizeof(struct rtgenmsg), "link", link_policy,
-					PW_LINK_SET_ATTR_COUNT - 1, table);
-
-	if (ret != 0)
-		return ret;
-	link = find_link(request, table[PW_LINK_SET_ATTR_NAME]);
-	if (link == NULL)
-		return request->error;
-	mpls = table[PW_LINK_SET_ATTR_MPLS];
-	if (mpls == NULL)
-		return pw_refuse(request, NULL, -EINVAL, "nothing to set");
-	if (mnl_attr_get_u8(mpls) > 1)
-		return pw_refuse(request, mpls, -EINVAL, "MPLS input is 0 or 1");
-	if (link->kind != PW_LINK_PORT && link->kind != PW_LINK_VLAN)
-		return pw_refuse(request, table[PW_LINK_SET_ATTR_NAME], -EINVAL,
-				 "link \"%s\" is no port and no VLAN: no labelled frames arrive on it",
-				 link->name);
-	before = link->mpls_input;
-	link->mpls_input = mnl_attr_get_u8(mpls);
-	ret = pw_link_publish(link);
-	if (ret != 0) {
-		link->mpls_input = before;
-		return pw_refuse(request, NULL, ret, "link \"%s\": %s", link->name, strerror(-ret));
-	}
-	return 0;
-}
-
 void pw_netlink_pewter_register(void)
 {
 	pw_request_register(PW_MSG_VRF, -1, NULL, dump_vrfs);
 	pw_request_register(PW_MSG_NEIGHBOUR, -1, NULL, dump_neighbours);
 	pw_request_register(PW_MSG_TUNNEL, -1, NULL, dump_tunnels);
 	pw_request_register(PW_MSG_LABEL, -1, NULL, dump_labels);
-	pw_request_register(PW_MSG_LABEL_ALLOW, -1, set_label_allow, NULL);
-	pw_request_register(PW_MSG_TUNNEL_SET, -1, set_tunnel, NULL);
-	pw_request_register(PW_MSG_LINK_SET, -1, set_link, NULL);
+	pw_netlink_pewter_set_register();
 }

@@ -24,6 +24,7 @@
 
 void pw_statistics_register(void);
 void pw_netlink_pewter_register(void);
+void pw_netlink_pewter_set_register(void);
 void pw_watch_register(void);
 void pw_watch_fini(void);
 
