@@ -87,13 +87,14 @@ static const struct pw_attribute_policy tunnel_policy[PW_TUNNEL_SET_ATTR_COUNT] 
 					  .max = 1},
 };
 
-static struct pw_link *find_link(struct pw_request *request, const struct nlattr *attribute)
+static struct pw_link *find_link(struct pw_request *request, const struct nlattr *attribute,
+				 const char *what)
 {
 	char name[IFNAMSIZ + 1] = "";
 	struct pw_link *link;
 
 	if (attribute == NULL) {
-		pw_refuse(request, NULL, -EINVAL, "no link given");
+		pw_refuse(request, NULL, -EINVAL, "no %s given", what);
 		return NULL;
 	}
 	memcpy(name, mnl_attr_get_payload(attribute), mnl_attr_get_payload_len(attribute));
@@ -105,7 +106,7 @@ static struct pw_link *find_link(struct pw_request *request, const struct nlattr
 
 static struct pw_link *find_tunnel(struct pw_request *request, const struct nlattr *attribute)
 {
-	struct pw_link *link = find_link(request, attribute);
+	struct pw_link *link = find_link(request, attribute, "tunnel");
 
 	if (link == NULL || link->kind == PW_LINK_TUNNEL)
 		return link;
@@ -159,7 +160,7 @@ static int set_link(struct pw_request *request)
 
 	if (ret != 0)
 		return ret;
-	link = find_link(request, table[PW_LINK_SET_ATTR_NAME]);
+	link = find_link(request, table[PW_LINK_SET_ATTR_NAME], "link");
 	if (link == NULL)
 		return request->error;
 	mpls = table[PW_LINK_SET_ATTR_MPLS];

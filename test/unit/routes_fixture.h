@@ -75,11 +75,8 @@ static inline void link_set(const char *name, bool up, bool carrier)
 
 static inline struct pw_link *add_port(const char *name, uint16_t port)
 {
-	struct pw_link model = {.kind = PW_LINK_PORT,
-				.mtu = 1500,
-				.port = port,
-				.admin_up = true,
-				.carrier = true};
+	struct pw_link model = {
+		.kind = PW_LINK_PORT, .mtu = 1500, .port = port, .admin_up = true, .carrier = true};
 
 	snprintf(model.name, sizeof(model.name), "%s", name);
 	assert_non_null(pw_link_register(&model));
