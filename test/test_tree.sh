@@ -17,7 +17,7 @@ result() {
 }
 
 files() { # PATTERN...
-	git ls-files -co --exclude-standard -- "$@" 2> /dev/null | sort -u |
+	git -c safe.directory='*' ls-files -co --exclude-standard -- "$@" 2> /dev/null | sort -u |
 		while read -r file; do [ ! -f "$file" ] || echo "$file"; done
 }
 

@@ -42,7 +42,8 @@ def run(*command, check=True, timeout=60, **more):
     done = subprocess.run(command, text=True, capture_output=True, timeout=timeout, check=False,
                           **more)
     if check and done.returncode != 0:
-        raise Failed("%s: %s" % (" ".join(command)[:200], (done.stderr + done.stdout).strip()[-800:]))
+        said = (done.stderr + done.stdout).strip()
+        raise Failed("%s: %s" % (" ".join(command)[:200], said[-800:]))
     return done
 
 
@@ -185,7 +186,8 @@ class Lab:
         for name in (PE, CE):
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
-        run("ip", "link", "add", "ce0", "netns", PE, "type", "veth", "peer", "name", "ce1", "netns", CE)
+        run("ip", "link", "add", "ce0", "netns", PE, "type", "veth",
+            "peer", "name", "ce1", "netns", CE)
         for name, interface in ((PE, "ce0"), (CE, "ce1")):
             run("ip", "netns", "exec", name, "ethtool", "-K", interface, "tx", "off")
             run("ip", "-n", name, "link", "set", interface, "up")
@@ -463,7 +465,8 @@ def case_ipv6_underlay():
         ip addr add 2001:db8:c::%s/64 dev %s nodad
         ip addr add 2001:db8:ff::%s/128 dev lo nodad
         ip route add 2001:db8:ff::%s/128 via 2001:db8:c::%s
-        ip link add six type ip6gre local 2001:db8:ff::%s remote 2001:db8:ff::%s hoplimit 64 encaplimit none
+        ip link add six type ip6gre local 2001:db8:ff::%s remote 2001:db8:ff::%s \\
+            hoplimit 64 encaplimit none
         ip link set six up
         ip addr add 172.16.3.%s/30 dev six
         ip route replace 10.%s.0.0/16 table 10 encap mpls %s00 via inet 172.16.3.%s dev six
@@ -526,9 +529,9 @@ def main():
     try:
         lab().up()
         for name, function in list(globals().items()):
-            name = name.replace("case_", "").replace("_", "-")
-            if not function.__class__.__name__ == "function" or not function.__name__.startswith("case_"):
+            if not name.startswith("case_"):
                 continue
+            name = name[len("case_"):].replace("_", "-")
             if options.case and name not in options.case:
                 continue
             try:

@@ -41,9 +41,10 @@ class Pewter:
     def __init__(self, *ports, exact=False):
         build = default_build()
         self.ports = list(ports)
+        runner = program("pewter-run", build)
         self.directory = tempfile.mkdtemp(prefix="pw-path-")
         self.socket = os.path.join(self.directory, "sock")
-        self.runner = [program("pewter-run", build), "-s", self.socket]
+        self.runner = [runner, "-s", self.socket]
         environment = dict(os.environ)
         if exact:
             environment["PW_TEST_EXACT"] = "1"
@@ -57,6 +58,7 @@ class Pewter:
         self.events = {}
         line = self.process.stdout.readline()
         if line != "ready\n":
+            shutil.rmtree(self.directory, ignore_errors=True)
             raise RuntimeError("the harness did not start: %r" % line)
 
     def close(self):
@@ -159,7 +161,10 @@ class Pewter:
         self.process.stdin.write("ip-id %d\n" % value)
 
     def counters(self):
-        """{"drops": {name: n}, "events": the same, "interfaces": {id: (rx, rx bytes, tx, tx bytes)}, "buffers": n}"""
+        """
+        {"drops": {name: n}, "events": the same, "buffers": n,
+         "interfaces": {id: (rx packets, rx bytes, tx packets, tx bytes)}}
+        """
         result = {"drops": {}, "events": {}, "interfaces": {}, "buffers": 0}
         for words in self._ask("counters\n"):
             if words[0] == "drop":

@@ -242,7 +242,8 @@ def test_echo_bad_checksum():
 
 def test_echo_truncated():
     for length in range(8):
-        packet = IP(src="10.1.0.2", dst="10.1.0.1", proto=1) / Raw(b"\x08\0\xf7\xff\0\0\0\0"[:length])
+        request = Raw(b"\x08\0\xf7\xff\0\0\0\0"[:length])
+        packet = IP(src="10.1.0.2", dst="10.1.0.1", proto=1) / request
         sent, drops = pe().exchange(RED, from_red(packet))
         assert not sent and sum(drops.values()) == 1, drops
         assert set(drops) <= {"local-icmp", "local-truncated"}, drops

@@ -44,7 +44,8 @@ PACKETS = {
     "ipv4 ttl 1": (RED, from_red(udp(size=24, ttl=1)), 14 + 28),
     "ipv6 out": (RED, from_red(udp6(size=24)), 14 + 48),
     "ipv6 hop limit 1": (RED, from_red(udp6(size=24, hlim=1)), 14 + 48),
-    "vlan": (CORE2, Ether(src=RED_CE, dst=port_mac(CORE2)) / Dot1Q(vlan=100) / udp(size=24), 18 + 28),
+    "vlan": (CORE2, Ether(src=RED_CE, dst=port_mac(CORE2)) / Dot1Q(vlan=100) / udp(size=24),
+             18 + 28),
     "echo": (RED, ether(RED, RED_CE, ECHO), 14 + 28),
     "echo ipv6": (RED, ether(RED, RED_CE, ECHO6), 14 + 48),
     "mpls in gre": (CORE, from_core(gre_from(label(200, IN4))), 14 + 20 + 8 + 28),
@@ -175,7 +176,8 @@ def test_bit_flips_with_good_checksums():
 def test_lengths_that_lie():
     """Total and payload lengths of every value near the edges, checksums right."""
     frames = []
-    for port, frame, at in ((RED, PACKETS["ipv4 out"][1], 14), (CORE, PACKETS["mpls in gre"][1], 42),
+    for port, frame, at in ((RED, PACKETS["ipv4 out"][1], 14),
+                            (CORE, PACKETS["mpls in gre"][1], 42),
                             (CORE, PACKETS["mpls in gre"][1], 14)):
         data = bytes(frame)
         for value in list(range(0, 100)) + [255, 256, 1500, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF]:

@@ -230,7 +230,8 @@ def test_vlans_of_nobody():
         if vlan in mine:
             continue
         packet, _ = packet_for(generator, generator.choice(vrfs), 1)
-        frames.append((CORE2, bytes(Ether(src=P2, dst=port_mac(CORE2)) / Dot1Q(vlan=vlan) / packet)))
+        frame = Ether(src=P2, dst=port_mac(CORE2)) / Dot1Q(vlan=vlan) / packet
+        frames.append((CORE2, bytes(frame)))
     for start in range(0, len(frames), 500):
         sent = pe().send_many(frames[start : start + 500])
         assert not sent, sent[0][1].hex()

@@ -125,7 +125,6 @@ def test_duplicates():
 def test_overlap():
     """RFC 5722's reason holds for IPv4: what overlaps is never put together."""
     inner, packet = outer(1000)
-    data = bytes(packet)[20:]
     for start, length in ((128, 256), (0, 512), (240, 800)):
         head = IP(bytes(packet)[:20])
         head.id = next(IDENTITY)
@@ -135,7 +134,6 @@ def test_overlap():
         evil = from_core(IP(bytes(head)) / Raw(b"\xee" * length))
         sent, _ = pe().exchange(CORE, frames[0], evil, *frames[1:])
         assert not [f for _, f in sent if b"\xee\xee" in f], "the overlapping piece was used"
-    assert data
 
 
 def test_hole():

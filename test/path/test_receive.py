@@ -4,9 +4,8 @@
 import sys
 
 from pewter import main, port_mac
-from topology import (BLUE, CORE, CORE2, IP, PE1, PE2, RED, RED_CE, STARTED, UDP, VPN, MGRE, P2, Dot1Q,
-                      Ether, IPv6, Lazy, Raw, ether, from_blue, from_core, from_red, hop, to_blue,
-                      to_core, to_red, tunnelled, udp, udp6)
+from topology import (BLUE, CORE2, IP, MGRE, RED, RED_CE, STARTED, UDP, VPN, Dot1Q, Ether, Lazy,
+                      Raw, ether, from_blue, from_red, hop, to_blue, to_red, tunnelled, udp, udp6)
 
 VLANS = """
 link add link core2 name v100 type vlan id 100
@@ -144,7 +143,8 @@ def broken(packet, at, value, fix=True):
     if fix:
         size = max((data[0] & 15) * 4, 20)
         data[10:12] = b"\0\0"
-        total = sum(int.from_bytes(data[i : i + 2], "big") for i in range(0, min(size, len(data)), 2))
+        places = range(0, min(size, len(data)), 2)
+        total = sum(int.from_bytes(data[i : i + 2], "big") for i in places)
         while total >> 16:
             total = (total & 0xFFFF) + (total >> 16)
         data[10:12] = (total ^ 0xFFFF).to_bytes(2, "big")

@@ -380,7 +380,8 @@ def test_gre_key():
     """A tunnel with a key beside one without, between the same addresses."""
     pe().expect(CORE, gre_frame(0x2000, optional=struct.pack("!I", 7)), [to_red(hop(far()))])
     pe().refuses(CORE, gre_frame(0x2000, optional=struct.pack("!I", 8)), "gre-key")
-    pe().refuses(CORE, gre_frame(0x2000, optional=struct.pack("!I", 7), remote=PE3), "tunnel-source")
+    other = gre_frame(0x2000, optional=struct.pack("!I", 7), remote=PE3)
+    pe().refuses(CORE, other, "tunnel-source")
 
 
 def test_gre_protocol():
@@ -469,8 +470,8 @@ def test_ipv6_underlay():
 
 
 def test_outer_options_are_skipped():
-    packet = IP(src=PE2, dst=PE1, proto=47, options=b"\x01\x01\x01\x00") / GRE(proto=0x8847) / label(
-        200, far())
+    outer = IP(src=PE2, dst=PE1, proto=47, options=b"\x01\x01\x01\x00")
+    packet = outer / GRE(proto=0x8847) / label(200, far())
     pe().expect(CORE, from_core(packet), [to_red(hop(far()))])
 
 

@@ -339,7 +339,8 @@ def test_tunnel_mtu():
     sent, _ = pe().exchange(RED, from_red(udp(destination="10.28.0.1", size=1200)))
     pieces = [IP(frame[14 + 20 + 8 + 8 :]) for _, frame in sent]
     assert len(pieces) == 3 and all(p.len <= 592 for p in pieces), [p.len for p in pieces]
-    assert b"".join(bytes(p)[20:] for p in pieces) == bytes(udp(destination="10.28.0.1", size=1200))[20:]
+    packet = udp(destination="10.28.0.1", size=1200)
+    assert b"".join(bytes(p)[20:] for p in pieces) == bytes(packet)[20:]
 
 
 def test_route_follows_the_neighbour_map():

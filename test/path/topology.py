@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The provider edge that the path tests configure, and the packets that go through it.
 
-  red CE 10.1.0.2 --- red0 [VRF red, table 10]  \\
-                                                  PE 10.255.0.1 --- core --- 192.0.2.2  PE 10.255.0.2
-  blue CE 10.1.0.2 -- blue0 [VRF blue, table 20] /                         \\- 192.0.2.3  PE 10.255.0.3
+  red CE  10.1.0.2 -- red0  [VRF red,  table 10]
+                                                 PE 10.255.0.1 -- core -- 192.0.2.2 PE 10.255.0.2
+  blue CE 10.1.0.2 -- blue0 [VRF blue, table 20]                       -- 192.0.2.3 PE 10.255.0.3
 
 Both customers have the same addresses. Label 200 is red here, 201 is blue; the remote PEs gave
 out 100 (red) and 101 (blue).
