@@ -34,10 +34,10 @@ quietly() { # LOG COMMAND...
 # ---- packages -----------------------------------------------------------------------------
 
 PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev librte-net-af-xdp23
-	libmnl-dev libbpf-dev libxdp-dev libpcap-dev libsystemd-dev libbsd-dev libcmocka-dev
+	libipsec-mb-dev libmnl-dev libbpf-dev libxdp-dev libpcap-dev libsystemd-dev libbsd-dev libcmocka-dev
 	clang llvm"
-PACKAGES_DEMO="iproute2 iputils-ping ethtool traceroute tcpdump iperf3 procps"
-PACKAGES_CHECK="clang-format libclang-rt-14-dev python3 python3-scapy python3-pyroute2"
+PACKAGES_DEMO="iproute2 netbase iputils-ping ethtool traceroute tcpdump iperf3 procps"
+PACKAGES_CHECK="git clang-format dpdk-dev libclang-rt-14-dev python3 python3-scapy python3-pyroute2"
 
 # Installs what is missing of the packages named; says nothing when nothing is.
 packages() { # PACKAGE...
@@ -66,24 +66,28 @@ packages() { # PACKAGE...
 HUGEPAGES=/proc/sys/vm/nr_hugepages
 hugepages_taken=0
 
-hugepages_free() { awk '/^HugePages_Free/ { print $2 }' /proc/meminfo; }
+# Adds to the number of hugepages; several scripts may do so at once. Prints what it got.
+hugepages_add() { # PAGES
+	(
+		flock 9
+		before=$(cat $HUGEPAGES)
+		{ echo $((before + $1 > 0 ? before + $1 : 0)) > $HUGEPAGES; } 2> /dev/null
+		echo $(($(cat $HUGEPAGES) - before))
+	) 9< $HUGEPAGES
+}
 
-# Sees to it that @p 2 MiB pages are free; sets hugepages_taken, or says why there are none.
+# Takes so many 2 MiB pages for this run, or says why there are none.
 hugepages_reserve() { # PAGES
-	local want=$1 size before after
+	local size
 	size=$(awk '/^Hugepagesize/ { print $2 }' /proc/meminfo)
 	[ "$size" = 2048 ] || {
 		warn "hugepages are not of 2 MiB here: running without"
 		return 1
 	}
-	[ "$(hugepages_free)" -lt "$want" ] || return 0
-	before=$(cat $HUGEPAGES)
-	{ echo $((before + want - $(hugepages_free))) > $HUGEPAGES; } 2> /dev/null || true
-	after=$(cat $HUGEPAGES)
-	hugepages_taken=$((hugepages_taken + after - before))
-	[ "$(hugepages_free)" -ge "$want" ] || {
+	hugepages_taken=$(hugepages_add "$1")
+	[ "$hugepages_taken" -ge "$1" ] || {
 		hugepages_return
-		warn "no room for $want hugepages: running without"
+		warn "no room for $1 hugepages: running without"
 		return 1
 	}
 	say "reserved $hugepages_taken hugepages of 2 MiB, given back at the end"
@@ -92,7 +96,7 @@ hugepages_reserve() { # PAGES
 # Gives back what this run took, and no more.
 hugepages_return() {
 	[ "$hugepages_taken" -gt 0 ] || return 0
-	echo $(($(cat $HUGEPAGES) - hugepages_taken)) > $HUGEPAGES 2> /dev/null || true
+	hugepages_add $((-hugepages_taken)) > /dev/null
 	hugepages_taken=0
 }
 

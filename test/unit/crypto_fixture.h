@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PW_TEST_CRYPTO_FIXTURE_H
+#define PW_TEST_CRYPTO_FIXTURE_H
+
+#include "drivers/crypto.h"
+
+/* The suite of this name; fails the test when there is none. */
+const struct pw_crypto_suite *suite_named(const char *name);
+
+/* qsort() order of 16-byte IVs. */
+int compare_iv(const void *a, const void *b);
+
+/* PW_CRYPTO_ARCH=sse|avx|avx2: runs what a lesser processor would. 0, or -EINVAL. */
+int arch_from_environment(void);
+
+#endif
