@@ -353,6 +353,15 @@ def test_route_follows_the_neighbour_map():
     out(packet, tunnelled(hop(packet)))
 
 
+def test_station_known_by_its_underlay_address():
+    """Such a map makes the remote known and no route: the tunnel's packets keep out of the tunnel."""
+    packet = udp(destination="10.77.0.1")
+    pe().ip("route add 10.255.9.0/24 via 192.0.2.2")
+    pe().ip("neigh add 10.255.9.1 lladdr 10.255.9.1 dev mgre0 nud permanent")
+    pe().ip("route add table 10 10.77.0.0/16 encap mpls 100 via 10.255.9.1 dev mgre0")
+    out(packet, tunnelled(hop(packet), [100], remote="10.255.9.1"))
+
+
 def test_tunnel_down():
     pe().ip("link set small down")
     sent, drops = pe().exchange(RED, from_red(udp(destination="10.28.0.1")))
