@@ -408,7 +408,8 @@ void pw_endpoint_nbma_changed(struct pw_link *tunnel, const struct pw_address *a
 
 	pw_nexthop_nbma_changed(tunnel, address);
 	/* A station that is known by its underlay address: a route to it through the tunnel, in the
-	 * table that the tunnel's own packets are routed by, would lead them back into the tunnel. */
+	 * table that the tunnel's own packets are routed by, would lead them back into the tunnel.
+	 */
 	if (present && memcmp(&remote, address, sizeof(remote)) == 0 &&
 	    pw_link_vrf(tunnel) == pw_tunnel_vrf(&tunnel->tunnel))
 		present = false;
