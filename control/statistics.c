@@ -195,6 +195,20 @@ static int dump_stages(struct pw_dump *dump)
 	return 0;
 }
 
+/* The CPU a worker is pinned to, which is not its lcore's number; -1: it runs on any. */
+static int pinned_cpu(unsigned int lcore)
+{
+	rte_cpuset_t cpus;
+
+	if (lcore >= RTE_MAX_LCORE)
+		return -1;
+	cpus = rte_lcore_cpuset(lcore);
+	for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&cpus) == 1; cpu++)
+		if (CPU_ISSET(cpu, &cpus))
+			return cpu;
+	return -1;
+}
+
 static int dump_workers(struct pw_dump *dump)
 {
 	struct pw_worker_counters counters;
@@ -207,7 +221,7 @@ static int dump_workers(struct pw_dump *dump)
 		if (nlh == NULL)
 			return 1;
 		mnl_attr_put_u16(nlh, PW_WORKER_ATTR_INDEX, worker);
-		cpu = rte_lcore_to_cpu_id((int)pw_workers[worker]->lcore);
+		cpu = pinned_cpu(pw_workers[worker]->lcore);
 		if (cpu >= 0)
 			mnl_attr_put_u32(nlh, PW_WORKER_ATTR_CPU, (uint32_t)cpu);
 		mnl_attr_put_u64(nlh, PW_WORKER_ATTR_TSC, counters.tsc);
