@@ -7,6 +7,7 @@
 #include <string.h>
 
 static enum pw_log_level log_level = PW_LOG_INFO;
+static const char *log_name = "pewterd";
 
 static const char *const level_names[] = {
 	[PW_LOG_ERROR] = "error",
@@ -14,6 +15,11 @@ static const char *const level_names[] = {
 	[PW_LOG_INFO] = "info",
 	[PW_LOG_DEBUG] = "debug",
 };
+
+void pw_log_set_name(const char *name)
+{
+	log_name = name;
+}
 
 void pw_log_set_level(enum pw_log_level level)
 {
@@ -39,6 +45,6 @@ void pw_log(enum pw_log_level level, const char *format, ...)
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	/* One write a line: several daemons may share a terminal. */
-	fprintf(stderr, "pewterd: %s%s%s\n", level == PW_LOG_INFO ? "" : level_names[level],
+	fprintf(stderr, "%s: %s%s%s\n", log_name, level == PW_LOG_INFO ? "" : level_names[level],
 		level == PW_LOG_INFO ? "" : ": ", line);
 }

@@ -13,6 +13,9 @@ enum pw_log_level {
 	PW_LOG_DEBUG,
 };
 
+/** The program's name, which begins each line (default "pewterd"). @p name must stay. */
+void pw_log_set_name(const char *name);
+
 /** Sets the most talkative level that is printed (default PW_LOG_INFO). */
 void pw_log_set_level(enum pw_log_level level);
 

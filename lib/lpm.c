@@ -13,8 +13,8 @@ static uint64_t load_be(const uint8_t *bytes, unsigned int count)
 	return word;
 }
 
-static int key_make(const struct pw_lpm *lpm, const uint8_t *prefix, unsigned int length,
-		    struct lpm_key *key)
+int lpm_key_make(const struct pw_lpm *lpm, const uint8_t *prefix, unsigned int length,
+		 struct lpm_key *key)
 {
 	uint64_t last;
 	unsigned int local;
@@ -115,7 +115,7 @@ int pw_lpm_add(struct pw_lpm *lpm, const uint8_t *prefix, unsigned int length, u
 	struct lpm_list list;
 	struct lpm_key key;
 	size_t added = 1;
-	int error = key_make(lpm, prefix, length, &key);
+	int error = lpm_key_make(lpm, prefix, length, &key);
 
 	if (error || !value)
 		return -EINVAL;
@@ -154,7 +154,7 @@ int pw_lpm_delete(struct pw_lpm *lpm, const uint8_t *prefix, unsigned int length
 	struct lpm_list list;
 	struct lpm_key key;
 	uint64_t children;
-	int index, error = key_make(lpm, prefix, length, &key);
+	int index, error = lpm_key_make(lpm, prefix, length, &key);
 
 	if (error)
 		return error;
@@ -191,7 +191,7 @@ uint32_t pw_lpm_get(const struct pw_lpm *lpm, const uint8_t *prefix, unsigned in
 	struct lpm_key key;
 	int index;
 
-	if (key_make(lpm, prefix, length, &key))
+	if (lpm_key_make(lpm, prefix, length, &key))
 		return 0;
 	if (!length)
 		return lpm->fallback;

@@ -57,6 +57,17 @@ int pw_lpm_add(struct pw_lpm *lpm, const uint8_t *prefix, unsigned int length, u
  */
 int pw_lpm_delete(struct pw_lpm *lpm, const uint8_t *prefix, unsigned int length);
 
+/**
+ * Fetches into the cache what adding or deleting @p n prefixes will touch, with the latencies
+ * overlapped: changes nothing, and saves most of the time of changes in random order. Prefixes
+ * need not be valid. Control thread.
+ * @param lpms      n tables, of any family
+ * @param prefixes  n addresses, 4 or 16 bytes
+ * @param lengths   n prefix lengths
+ */
+void pw_lpm_ahead(const struct pw_lpm *const *lpms, const uint8_t *const *prefixes,
+		  const uint8_t *lengths, unsigned int n);
+
 /** Exact match: the value of this very prefix, 0 if it is not there. Control thread. */
 uint32_t pw_lpm_get(const struct pw_lpm *lpm, const uint8_t *prefix, unsigned int length);
 

@@ -10,15 +10,7 @@
 #include <sys/mman.h>
 
 #include "lib/lpm_internal.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define poison(address, size)   ASAN_POISON_MEMORY_REGION(address, size)
-#define unpoison(address, size) ASAN_UNPOISON_MEMORY_REGION(address, size)
-#else
-#define poison(address, size)   ((void)(address), (void)(size))
-#define unpoison(address, size) ((void)(address), (void)(size))
-#endif
+#include "lib/poison.h"
 
 #define PAGE_SIZE   4096u
 #define CHUNK_PAGES 512u /* given back to the system as a whole: a huge page */
@@ -141,7 +133,7 @@ static size_t run_alloc(struct pw_lpm_arena *arena, size_t pages)
 	arena->used_pages += pages;
 	arena->pages[page].run = (uint32_t)pages;
 	arena->pages[page].class = CLASS_RUN;
-	unpoison(arena->base + page * PAGE_SIZE, pages * PAGE_SIZE);
+	pw_unpoison(arena->base + page * PAGE_SIZE, pages * PAGE_SIZE);
 	return page;
 }
 
@@ -152,7 +144,7 @@ static void run_free(struct pw_lpm_arena *arena, size_t page)
 	size_t last = (page + pages - 1) / CHUNK_PAGES;
 
 	page_mark(arena, page, pages, true);
-	poison(arena->base + page * PAGE_SIZE, pages * PAGE_SIZE);
+	pw_poison(arena->base + page * PAGE_SIZE, pages * PAGE_SIZE);
 	arena->used_pages -= pages;
 	for (size_t i = first; i <= last; i++)
 		if (arena->chunks[i].free_count == CHUNK_PAGES)
@@ -200,7 +192,7 @@ static uint32_t class_page(struct pw_lpm_arena *arena, unsigned int class)
 
 		page->free[i] = here >= 64 ? UINT64_MAX : (1ull << here) - 1;
 	}
-	poison(arena->base + (size_t)index * PAGE_SIZE, PAGE_SIZE);
+	pw_poison(arena->base + (size_t)index * PAGE_SIZE, PAGE_SIZE);
 	partial_link(arena, index);
 	return index;
 }
@@ -218,7 +210,7 @@ static uint64_t block_take(struct pw_lpm_arena *arena, uint32_t index)
 	if (--page->free_count == 0)
 		partial_unlink(arena, index);
 	offset = (uint64_t)index * PAGE_SIZE + (uint64_t)block * class_size[page->class];
-	unpoison(arena->base + offset, class_size[page->class]);
+	pw_unpoison(arena->base + offset, class_size[page->class]);
 	return offset;
 }
 
@@ -258,7 +250,7 @@ void lpm_arena_free(struct pw_lpm_arena *arena, uint64_t offset)
 	}
 	block = (unsigned int)(offset % PAGE_SIZE) / class_size[page->class];
 	assert(!(page->free[block / 64] >> (block % 64) & 1));
-	poison(arena->base + offset, class_size[page->class]);
+	pw_poison(arena->base + offset, class_size[page->class]);
 	page->free[block / 64] |= 1ull << (block % 64);
 	if (page->free_count++ == 0)
 		partial_link(arena, index);
@@ -362,7 +354,7 @@ void pw_lpm_arena_destroy(struct pw_lpm_arena *arena)
 	if (!arena)
 		return;
 	if (arena->base) {
-		unpoison(arena->base, arena->bytes);
+		pw_unpoison(arena->base, arena->bytes);
 		munmap(arena->base, arena->bytes);
 	}
 	if (arena->pages)

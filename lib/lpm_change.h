@@ -13,6 +13,10 @@ struct lpm_key {
 	uint8_t position;
 };
 
+/* 0 or -EINVAL: too long, or bits past the length. */
+int lpm_key_make(const struct pw_lpm *lpm, const uint8_t *prefix, unsigned int length,
+		 struct lpm_key *key);
+
 enum lpm_path_end {
 	LPM_PATH_EMPTY, /* the table has no node with prefixes */
 	LPM_PATH_HOME,  /* the last node is the prefix's home */

@@ -127,15 +127,19 @@ static size_t node_weight(const struct pw_lpm *lpm, uint32_t index)
 /* The child below which nearly all prefixes of the table are, if there is one; or 0. */
 static uint32_t dominant_child(const struct pw_lpm *lpm, const struct lpm_node *node)
 {
+	size_t others = 0;
+
 	for (uint64_t rest = lpm_node_children(node); rest; rest &= rest - 1) {
 		unsigned int slot = (unsigned int)__builtin_ctzll(rest);
 		uint32_t index = node->word[lpm_node_index(node, slot)];
 		const struct lpm_node *child = lpm_node_at(lpm, index);
+		size_t weight = node_weight(lpm, index);
 
-		if (child->half || !lpm_node_children(child))
-			continue;
-		if (DOMINANT(node_weight(lpm, index), lpm->count))
-			return index;
+		if (DOMINANT(weight, lpm->count))
+			return child->half || !lpm_node_children(child) ? 0 : index;
+		others += weight;
+		if (!DOMINANT(lpm->count - others, lpm->count))
+			return 0; /* too many are elsewhere for any child to have them */
 	}
 	return 0;
 }

@@ -81,6 +81,8 @@ enum {
 	PW_MSG_LABEL_ALLOW = 0x430, /* who may use a label: PW_ALLOW_ATTR_* */
 	PW_MSG_TUNNEL_SET,          /* a tunnel's TTL model: PW_TUNNEL_SET_ATTR_* */
 	PW_MSG_LINK_SET,            /* a port's or VLAN's MPLS input: PW_LINK_SET_ATTR_* */
+	PW_MSG_LABEL_SET,           /* a label's protection: PW_LABEL_SET_ATTR_* */
+	PW_MSG_ENDPOINT_SET,        /* a remote end is down: PW_ENDPOINT_SET_ATTR_* */
 
 	/*
 	 * Watching. PW_MSG_TRACE and PW_MSG_CAPTURE (NLM_F_REQUEST | NLM_F_ACK, PW_WATCH_ATTR_*)
@@ -207,6 +209,11 @@ enum {
 	PW_TUNNEL_ATTR_UP,            /* u8 */
 	PW_TUNNEL_ATTR_UNDERLAY,      /* nest of PW_NEXTHOP_ATTR_*: endpoint only */
 	PW_TUNNEL_ATTR_TABLE,         /* u32: of the underlay (front door) */
+	PW_TUNNEL_ATTR_PROTECTION,    /* string: endpoint only, what is sent: "clear", "esp",
+				       * "required" (by policy, and no SA), "blocked" */
+	PW_TUNNEL_ATTR_SPI,           /* u32: of the SA that it is sent with */
+	PW_TUNNEL_ATTR_INWARD,        /* string: endpoint only, what is taken from it: "any",
+				       * "esp" (not in clear), "blocked" */
 	PW_TUNNEL_ATTR_COUNT
 };
 
@@ -220,6 +227,7 @@ enum {
 	PW_LABEL_ATTR_NEXTHOP, /* nest of PW_NEXTHOP_ATTR_* */
 	PW_LABEL_ATTR_TTL,     /* string: "uniform", "pipe"; absent: as the tunnel says */
 	PW_LABEL_ATTR_ALLOWED, /* nest of PW_ALLOW_ATTR_REMOTE; absent: every known endpoint */
+	PW_LABEL_ATTR_PROTECT, /* u8: 1 = only from an SA; absent: from clear as well */
 	PW_LABEL_ATTR_COUNT
 };
 
@@ -282,6 +290,28 @@ enum {
 	PW_TUNNEL_SET_ATTR_TTL_MODEL, /* u8: PW_TTL_* */
 	PW_TUNNEL_SET_ATTR_LABEL_TTL, /* u8: 1 .. 255, TTL of pushed labels (pipe, short-pipe) */
 	PW_TUNNEL_SET_ATTR_COUNT
+};
+
+/* PW_MSG_LABEL_SET */
+enum {
+	PW_LABEL_SET_ATTR_UNSPEC,
+	PW_LABEL_SET_ATTR_LABEL,   /* u32 */
+	PW_LABEL_SET_ATTR_PROTECT, /* u8: 1 takes the label only from an SA (RFC 4023 8.1), 0 from
+				    * clear as well; whether the label has a route or not */
+	PW_LABEL_SET_ATTR_COUNT
+};
+
+/*
+ * PW_MSG_ENDPOINT_SET: what watches a remote PE (BFD, BGP) says that it is down, and later that
+ * it is up again. Routes with a backup go there meanwhile. What comes from it is still taken.
+ * Lasts until it is said otherwise, or no route and no neighbour entry names the endpoint.
+ */
+enum {
+	PW_ENDPOINT_SET_ATTR_UNSPEC,
+	PW_ENDPOINT_SET_ATTR_TUNNEL, /* string: the tunnel */
+	PW_ENDPOINT_SET_ATTR_REMOTE, /* address of the remote end */
+	PW_ENDPOINT_SET_ATTR_DOWN,   /* u8: 1 = down, 0 = as its routes say */
+	PW_ENDPOINT_SET_ATTR_COUNT
 };
 
 /* PW_MSG_LINK_SET */
@@ -358,6 +388,36 @@ enum {
 	PW_END_ATTR_MATCHED, /* u64: packets that matched */
 	PW_END_ATTR_LOST,    /* u64: records lost because the reader was too slow */
 	PW_END_ATTR_COUNT
+};
+
+/*
+ * 0x440: feeds. PW_MSG_FPM takes no NLM_F_DUMP: it has one answer. Counters since the start.
+ */
+enum {
+	PW_MSG_FPM = 0x440, /* the connection from FRR's zebra: PW_FPM_ATTR_* */
+};
+
+/* PW_MSG_FPM */
+enum {
+	PW_FPM_ATTR_UNSPEC,
+	PW_FPM_ATTR_ENABLED,      /* u8: 0 = pewterd runs without --fpm; then no LISTEN, HOLD, ... */
+	PW_FPM_ATTR_LISTEN,       /* string: address and port */
+	PW_FPM_ATTR_PEER,         /* string: zebra's; absent: not connected */
+	PW_FPM_ATTR_SESSIONS,     /* u64: connections so far */
+	PW_FPM_ATTR_FRAMES,       /* u64 */
+	PW_FPM_ATTR_MESSAGES,     /* u64 */
+	PW_FPM_ATTR_SKIPPED,      /* u64: of these, nothing for Pewter */
+	PW_FPM_ATTR_REFUSED,      /* u64 */
+	PW_FPM_ATTR_SKIPPED_TEXT, /* string: the last one's reason */
+	PW_FPM_ATTR_REFUSED_TEXT, /* string */
+	PW_FPM_ATTR_ROUTES,       /* u64: of zebra's, in all tables */
+	PW_FPM_ATTR_LABELS,       /* u64: incoming labels of zebra's */
+	PW_FPM_ATTR_STALE,        /* u64: of both, from earlier connections and not come again */
+	PW_FPM_ATTR_WAITING,      /* u64: next-hop groups that wait for members */
+	PW_FPM_ATTR_HOLD,         /* u32: seconds from a connection until the stale ones go */
+	PW_FPM_ATTR_SWEEP_IN,     /* u32: of these, seconds left; absent: not running */
+	PW_FPM_ATTR_SWEPT,        /* u64: routes and labels taken out as stale */
+	PW_FPM_ATTR_COUNT
 };
 
 /* ---- end of 0x420 ---------------------------------------------------------------------------- */

@@ -6,6 +6,8 @@
 
 #include <rte_malloc.h>
 
+#define CAPACITY_KEEP 65536 /* what a million deletes needed is not kept for ever */
+
 struct retired {
 	pw_retire_fn fn;
 	void *context;
@@ -46,7 +48,7 @@ static void batch_run(struct batch *batch)
 	*batch = (struct batch){0};
 	for (size_t i = 0; i < run.count; i++)
 		run.items[i].fn(run.items[i].context, run.items[i].argument);
-	if (!batch->items) {
+	if (!batch->items && run.capacity <= CAPACITY_KEEP) {
 		run.count = 0;
 		*batch = run;
 	} else {

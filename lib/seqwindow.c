@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lib/seqwindow.h"
 
-#define BLOCK_SHIFT 5
-#define BLOCK_MASK  31
+#define BLOCK_SHIFT PW_SEQWINDOW_SHIFT
+#define BLOCK_MASK  PW_SEQWINDOW_BITS
 
 /* One block more than the window spans, since its edges rarely fall on a block's. */
 static uint32_t word_count(uint32_t window)
@@ -48,44 +48,6 @@ void pw_seqwindow_init(struct pw_seqwindow *window, uint32_t size, uint64_t seen
 	}
 }
 
-uint64_t pw_seqwindow_extend(const struct pw_seqwindow *window, uint32_t low)
-{
-	uint64_t top = __atomic_load_n(&window->top, __ATOMIC_RELAXED);
-	uint32_t top_low = (uint32_t)top;
-	uint64_t high = top >> 32;
-	uint32_t span = window->window ? window->window : PW_SEQWINDOW_MAX;
-
-	if (top_low >= span - 1) {
-		/* The window lies within one subspace: below its bottom means the next one. */
-		if (low < top_low - span + 1)
-			high++;
-	} else if (low >= top_low - span + 1 && high > 0) {
-		/* The window reaches back into the subspace before. */
-		high--;
-	}
-	return high << 32 | low;
-}
-
-bool pw_seqwindow_check(const struct pw_seqwindow *window, uint64_t sequence)
-{
-	uint64_t top = __atomic_load_n(&window->top, __ATOMIC_RELAXED);
-	uint32_t block = (uint32_t)(sequence >> BLOCK_SHIFT);
-	uint64_t word;
-	int32_t ahead;
-
-	if (sequence == 0)
-		return false;
-	if (window->window == 0 || sequence > top)
-		return true;
-	if (top - sequence >= window->window)
-		return false;
-	word = __atomic_load_n(&window->words[block & window->mask], __ATOMIC_RELAXED);
-	ahead = (int32_t)(block - word_block(word));
-	if (ahead != 0)
-		return ahead > 0; /* nothing of this block seen yet, or a later one has the word */
-	return !(word >> (sequence & BLOCK_MASK) & 1);
-}
-
 static void raise_top(struct pw_seqwindow *window, uint64_t sequence)
 {
 	uint64_t top = __atomic_load_n(&window->top, __ATOMIC_RELAXED);
@@ -95,28 +57,60 @@ static void raise_top(struct pw_seqwindow *window, uint64_t sequence)
 		;
 }
 
-bool pw_seqwindow_accept(struct pw_seqwindow *window, uint64_t sequence)
+/* Marks numbers of one block. Returns those that were not marked before. */
+static uint32_t mark(struct pw_seqwindow *window, uint32_t block, uint32_t bits)
 {
-	uint32_t block = (uint32_t)(sequence >> BLOCK_SHIFT);
-	uint64_t bit = 1ull << (sequence & BLOCK_MASK);
 	uint64_t *at = &window->words[block & window->mask];
 	uint64_t word = __atomic_load_n(at, __ATOMIC_RELAXED);
 	uint64_t marked;
 
-	if (sequence == 0)
-		return false;
 	do {
 		int32_t ahead = (int32_t)(block - word_block(word));
 
-		if (window->window == 0)
-			break;
 		if (ahead < 0) /* a later block has the word: too old to tell */
-			return false;
-		if (ahead == 0 && word & bit)
-			return false;
-		marked = ahead == 0 ? word | bit : (uint64_t)block << 32 | bit;
+			return 0;
+		marked = ahead == 0 ? word | bits : (uint64_t)block << 32 | bits;
+		if (marked == word)
+			return 0;
 	} while (!__atomic_compare_exchange_n(at, &word, marked, true, __ATOMIC_RELAXED,
 					      __ATOMIC_RELAXED));
-	raise_top(window, sequence);
-	return true;
+	return word_block(word) == block ? bits & ~(uint32_t)word : bits;
+}
+
+bool pw_seqwindow_accept(struct pw_seqwindow *window, uint64_t sequence)
+{
+	return pw_seqwindow_accept_burst(window, &sequence, 1) != 0;
+}
+
+uint64_t pw_seqwindow_accept_burst(struct pw_seqwindow *window, const uint64_t *numbers,
+				   unsigned int count)
+{
+	uint64_t accepted = 0, highest = 0;
+	unsigned int first, last;
+
+	for (first = 0; first < count; first = last) {
+		uint64_t block = numbers[first] >> BLOCK_SHIFT;
+		uint32_t bits = 0, new;
+
+		/* A run within one block, without a number twice. */
+		for (last = first; last < count && numbers[last] >> BLOCK_SHIFT == block; last++) {
+			uint32_t bit = 1u << (numbers[last] & BLOCK_MASK);
+
+			if (bits & bit)
+				break;
+			bits |= bit;
+		}
+		if (block == 0)
+			bits &= ~1u; /* no packet has number 0 */
+		new = window->window ? mark(window, (uint32_t)block, bits) : bits;
+		for (unsigned int i = first; i < last; i++) {
+			if (!(new >> (numbers[i] & BLOCK_MASK) & 1))
+				continue;
+			accepted |= 1ull << i;
+			highest = numbers[i] > highest ? numbers[i] : highest;
+		}
+	}
+	if (highest)
+		raise_top(window, highest);
+	return accepted;
 }

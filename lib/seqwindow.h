@@ -34,22 +34,69 @@ size_t pw_seqwindow_size(uint32_t window);
  */
 void pw_seqwindow_init(struct pw_seqwindow *window, uint32_t size, uint64_t seen);
 
+#define PW_SEQWINDOW_SHIFT 5 /* a block is 2^5 numbers */
+#define PW_SEQWINDOW_BITS  31
+
 /**
  * The 64-bit number that the 32 bits of a packet stand for with extended sequence numbers
  * (RFC 4303 appendix A2.2), given the highest number accepted so far. Any thread.
  */
-uint64_t pw_seqwindow_extend(const struct pw_seqwindow *window, uint32_t low);
+static inline uint64_t pw_seqwindow_extend(const struct pw_seqwindow *window, uint32_t low)
+{
+	uint64_t top = __atomic_load_n(&window->top, __ATOMIC_RELAXED);
+	uint32_t top_low = (uint32_t)top;
+	uint64_t high = top >> 32;
+	uint32_t span = window->window ? window->window : PW_SEQWINDOW_MAX;
+
+	if (top_low >= span - 1) {
+		/* The window lies within one subspace: below its bottom means the next one. */
+		if (low < top_low - span + 1)
+			high++;
+	} else if (low >= top_low - span + 1 && high > 0) {
+		/* The window reaches back into the subspace before. */
+		high--;
+	}
+	return high << 32 | low;
+}
 
 /**
  * Before the ICV is checked: false when the number is too old, seen, or zero. Changes nothing.
  * Any thread.
  */
-bool pw_seqwindow_check(const struct pw_seqwindow *window, uint64_t sequence);
+static inline bool pw_seqwindow_check(const struct pw_seqwindow *window, uint64_t sequence)
+{
+	uint64_t top = __atomic_load_n(&window->top, __ATOMIC_RELAXED);
+	uint32_t block = (uint32_t)(sequence >> PW_SEQWINDOW_SHIFT);
+	uint64_t word;
+	int32_t ahead;
+
+	if (sequence == 0)
+		return false;
+	if (window->window == 0 || sequence > top)
+		return true;
+	if (top - sequence >= window->window)
+		return false;
+	word = __atomic_load_n(&window->words[block & window->mask], __ATOMIC_RELAXED);
+	ahead = (int32_t)(block - (uint32_t)(word >> 32));
+	if (ahead != 0)
+		return ahead > 0; /* nothing of this block seen yet, or a later one has the word */
+	return !(word >> (sequence & PW_SEQWINDOW_BITS) & 1);
+}
 
 /**
  * After the ICV was good: marks the number and moves the window. False when another packet with
  * this number got here first, or it has become too old to tell. Any thread.
  */
 bool pw_seqwindow_accept(struct pw_seqwindow *window, uint64_t sequence);
+
+/** Numbers that pw_seqwindow_accept_burst() takes at most. */
+#define PW_SEQWINDOW_BURST 64
+
+/**
+ * The same for @p count numbers of a burst, as if one after the other: neighbours share one
+ * atomic operation. Returns the set of those accepted: bit i for numbers[i]. Any thread.
+ */
+uint64_t pw_seqwindow_accept_burst(struct pw_seqwindow *window, const uint64_t *numbers,
+				   unsigned int count);
 
 #endif
