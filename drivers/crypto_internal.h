@@ -2,6 +2,7 @@
 #ifndef PW_CRYPTO_INTERNAL_H
 #define PW_CRYPTO_INTERNAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The library's header otherwise defines names like CBC, DES and SHA1. */
@@ -10,7 +11,33 @@
 
 #include "drivers/crypto.h"
 
-/* What the parts of the intel-ipsec-mb engine (keys, workers, packets) share. */
+/* What the engines share, and the parts (keys, workers, packets) of each. */
+
+/** An engine. Control thread, but for seal and open. */
+struct pw_crypto_engine {
+	/** 0, or -ENOTSUP with a sentence. */
+	int (*lacks)(const struct pw_crypto_suite *suite, char *why);
+	/** The key's head is filled already. 0 or -errno. */
+	int (*key_start)(struct pw_crypto_key *key, const uint8_t *raw, const uint8_t *auth_raw);
+	/** Is the key's memory to be freed now? Otherwise the engine does it later. */
+	bool (*key_stop)(struct pw_crypto_key *key);
+	int (*worker_start)(struct pw_crypto_worker *worker);
+	void (*worker_stop)(struct pw_crypto_worker *worker);
+	unsigned int (*seal)(struct pw_crypto_worker *worker, struct pw_crypto_op *ops,
+			     unsigned int count);
+	unsigned int (*open)(struct pw_crypto_worker *worker, struct pw_crypto_op *ops,
+			     unsigned int count);
+};
+
+extern const struct pw_crypto_engine pw_crypto_ipsec_mb;
+extern const struct pw_crypto_engine pw_crypto_cryptodev;
+/** The one in use. */
+extern const struct pw_crypto_engine *pw_crypto_engine;
+
+/** ipsec_mb: expands the raw keys into @p key. 0 or -errno. */
+int pw_crypto_key_expand(struct pw_crypto_key *key, const uint8_t *raw, const uint8_t *auth_raw);
+
+struct pw_lookaside;
 
 /** For a cipher in jobs, and the HMAC beside it. */
 struct pw_crypto_chain {
@@ -18,6 +45,13 @@ struct pw_crypto_chain {
 	uint8_t outer[64];
 	uint8_t encrypt[16 * 15]; /* round keys */
 	uint8_t decrypt[16 * 15];
+};
+
+/** Sessions of a cryptodev: one for each direction, with and without ESN for an AEAD. */
+struct pw_crypto_sessions {
+	void *session[2][2];        /* [open][esn]; the same for both without an AEAD */
+	uint32_t unanswered;        /* atomic: operations whose answer is overdue */
+	struct pw_crypto_key *next; /* freed, but unanswered */
 };
 
 struct pw_crypto_key {
@@ -37,6 +71,7 @@ struct pw_crypto_key {
 		struct gcm_key_data gcm;
 		struct pw_crypto_chain chain;
 		uint8_t chacha[32];
+		struct pw_crypto_sessions sessions;
 	} __attribute__((aligned(64)));
 };
 
@@ -50,6 +85,8 @@ struct pw_crypto_slot {
 } __attribute__((aligned(64)));
 
 struct pw_crypto_worker {
+	const struct pw_crypto_engine *engine;
+	struct pw_lookaside *lookaside; /* cryptodev's */
 	IMB_MGR *manager;
 	IMB_JOB *jobs[IMB_MAX_BURST_SIZE];
 	struct pw_crypto_slot slots[IMB_MAX_BURST_SIZE];
@@ -63,6 +100,14 @@ struct pw_crypto_worker {
 	IMB_JOB random_job;
 	uint8_t manager_memory[] __attribute__((aligned(64)));
 };
+
+static inline bool pw_crypto_length_good(const struct pw_crypto_op *op)
+{
+	const struct pw_crypto_key *key = op->key;
+
+	return op->text_bytes <= PW_CRYPTO_TEXT_MAX && op->text_bytes >= key->text_min &&
+	       (op->text_bytes & key->block_mask) == 0;
+}
 
 /** Memory that a manager takes, and its preparation in such memory (64-byte aligned, zero). */
 size_t pw_crypto_manager_bytes(void);

@@ -258,14 +258,6 @@ static unsigned int jobs_run(struct pw_crypto_worker *worker, unsigned int count
 
 /* ---- bursts ------------------------------------------------------------------------------- */
 
-static inline bool length_good(const struct pw_crypto_op *op)
-{
-	const struct pw_crypto_key *key = op->key;
-
-	return op->text_bytes <= PW_CRYPTO_TEXT_MAX && op->text_bytes >= key->text_min &&
-	       (op->text_bytes & key->block_mask) == 0;
-}
-
 /*
  * A key that the packet before did not use: its head, the round keys, and from the end as many
  * powers of GCM's hash key (48 at most) as the text has blocks and the lengths and AAD besides.
@@ -295,7 +287,7 @@ static inline __attribute__((always_inline)) unsigned int burst(struct pw_crypto
 
 		if (i + AHEAD < count && op[AHEAD].key != op[AHEAD - 1].key)
 			key_prefetch(&op[AHEAD]);
-		if (!length_good(op)) {
+		if (!pw_crypto_length_good(op)) {
 			op->status = PW_CRYPTO_BAD_LENGTH;
 			failed++;
 			continue;
@@ -330,14 +322,43 @@ static inline __attribute__((always_inline)) unsigned int burst(struct pw_crypto
 	return failed;
 }
 
-unsigned int pw_crypto_seal(struct pw_crypto_worker *worker, struct pw_crypto_op *ops,
-			    unsigned int count)
+static unsigned int burst_seal(struct pw_crypto_worker *worker, struct pw_crypto_op *ops,
+			       unsigned int count)
 {
 	return burst(worker, ops, count, false);
 }
 
-unsigned int pw_crypto_open(struct pw_crypto_worker *worker, struct pw_crypto_op *ops,
-			    unsigned int count)
+static unsigned int burst_open(struct pw_crypto_worker *worker, struct pw_crypto_op *ops,
+			       unsigned int count)
 {
 	return burst(worker, ops, count, true);
 }
+
+static int lacks_nothing(const struct pw_crypto_suite *suite, char *why)
+{
+	return 0;
+}
+
+static bool key_stop(struct pw_crypto_key *key)
+{
+	return true;
+}
+
+static int worker_start(struct pw_crypto_worker *worker)
+{
+	return 0;
+}
+
+static void worker_stop(struct pw_crypto_worker *worker)
+{
+}
+
+const struct pw_crypto_engine pw_crypto_ipsec_mb = {
+	.lacks = lacks_nothing,
+	.key_start = pw_crypto_key_expand,
+	.key_stop = key_stop,
+	.worker_start = worker_start,
+	.worker_stop = worker_stop,
+	.seal = burst_seal,
+	.open = burst_open,
+};

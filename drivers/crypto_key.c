@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Keys for intel-ipsec-mb: expanded once, so that a packet only reads them. */
+/* Keys: their head for every engine, and for intel-ipsec-mb expanded once, so that a packet only
+ * reads them. */
 #include "drivers/crypto_internal.h"
 
 #include <errno.h>
@@ -119,9 +120,13 @@ static int hmac_expand(IMB_MGR *manager, struct pw_crypto_key *key, const uint8_
 	return 0;
 }
 
-static int key_expand(IMB_MGR *manager, struct pw_crypto_key *key, const uint8_t *raw,
-		      const uint8_t *auth_raw)
+int pw_crypto_key_expand(struct pw_crypto_key *key, const uint8_t *raw, const uint8_t *auth_raw)
 {
+	IMB_MGR *manager;
+	int ret = expander_get(&manager);
+
+	if (ret)
+		return ret;
 	switch (key->method) {
 	case PW_CRYPTO_GCM:
 	case PW_CRYPTO_GMAC:
@@ -151,16 +156,12 @@ int pw_crypto_key_new(const struct pw_crypto_suite *suite, const void *cipher_ke
 		      struct pw_crypto_key **result)
 {
 	struct pw_crypto_key *key;
-	IMB_MGR *manager;
 	void *memory;
 	int ret;
 
 	*result = NULL;
 	if (cipher_key_bytes != suite->key_bytes || auth_key_bytes != suite->auth_key_bytes)
 		return -EINVAL;
-	ret = expander_get(&manager);
-	if (ret)
-		return ret;
 	ret = pw_secret_alloc(sizeof(*key), &memory);
 	if (ret)
 		return ret;
@@ -175,7 +176,7 @@ int pw_crypto_key_new(const struct pw_crypto_suite *suite, const void *cipher_ke
 	if (suite->salt_bytes > 0)
 		memcpy(&key->salt, (const uint8_t *)cipher_key + key->cipher_key_bytes,
 		       sizeof(key->salt));
-	ret = key_expand(manager, key, cipher_key, auth_key);
+	ret = pw_crypto_engine->key_start(key, cipher_key, auth_key);
 	if (ret) {
 		pw_secret_free(memory);
 		return ret;
@@ -186,7 +187,8 @@ int pw_crypto_key_new(const struct pw_crypto_suite *suite, const void *cipher_ke
 
 void pw_crypto_key_free(struct pw_crypto_key *key)
 {
-	pw_secret_free(key);
+	if (key != NULL && pw_crypto_engine->key_stop(key))
+		pw_secret_free(key);
 }
 
 const struct pw_crypto_suite *pw_crypto_key_suite(const struct pw_crypto_key *key)

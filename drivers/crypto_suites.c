@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Which algorithms there are, and in which words the others are refused (RFC 8221). */
-#include "drivers/crypto.h"
+#include "drivers/crypto_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -162,8 +162,9 @@ int pw_crypto_suite_find(const struct pw_crypto_proposal *proposal,
 		    proposal->key_bits == s->key_bytes * 8u &&
 		    proposal->auth_key_bits == s->auth_key_bytes * 8u &&
 		    proposal->icv_bits == s->icv_bytes * 8u) {
-			*suite = s;
-			return 0;
+			ret = pw_crypto_engine->lacks(s, why);
+			*suite = ret ? NULL : s;
+			return ret;
 		}
 	}
 	return length_refuse(proposal, cipher, auth, why);

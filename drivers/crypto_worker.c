@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A worker's engine: the library's manager, and the source of random IVs. */
+/* A worker: its engine, the library's manager, and the source of random IVs. */
 #include "drivers/crypto_internal.h"
 
 #include <errno.h>
@@ -73,6 +73,9 @@ int pw_crypto_worker_new(struct pw_crypto_worker **result)
 	ret = pw_crypto_manager_init(worker->manager_memory, &worker->manager);
 	if (ret == 0)
 		ret = random_init(worker);
+	worker->engine = pw_crypto_engine;
+	if (ret == 0)
+		ret = worker->engine->worker_start(worker);
 	if (ret)
 		pw_secret_free(memory);
 	else
@@ -82,6 +85,9 @@ int pw_crypto_worker_new(struct pw_crypto_worker **result)
 
 void pw_crypto_worker_free(struct pw_crypto_worker *worker)
 {
+	if (worker == NULL)
+		return;
+	worker->engine->worker_stop(worker);
 	pw_secret_free(worker);
 }
 

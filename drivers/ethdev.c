@@ -9,6 +9,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/worker.h"
+#include "drivers/crypto_inline.h"
 #include "drivers/port_internal.h"
 #include "lib/log.h"
 
@@ -69,9 +70,12 @@ static int queues_setup(struct pw_port_device *device, uint16_t rx_descriptors,
 	int node = rte_eth_dev_socket_id(ethdev);
 	int result = 0;
 
-	for (uint16_t i = 0; i < device->port.rx_queues && !result; i++)
+	for (uint16_t i = 0; i < device->port.rx_queues && !result; i++) {
 		result =
 			rte_eth_rx_queue_setup(ethdev, i, rx_descriptors, node, NULL, pw_mbuf_pool);
+		if (!result && device->ops->queue_made)
+			device->ops->queue_made(device, i);
+	}
 	for (uint16_t i = 0; i < device->port.tx_queues && !result; i++)
 		result = rte_eth_tx_queue_setup(ethdev, i, tx_descriptors, node, NULL);
 	return result;
@@ -113,23 +117,25 @@ static const char *reason(int result)
 	return result == -1 ? "the driver does not say why" : rte_strerror(-result);
 }
 
-int pw_ethdev_start(struct pw_port_device *device, char *error, size_t size)
+static int configure_and_start(struct pw_port_device *device, const struct rte_eth_dev_info *info,
+			       char *error, size_t size)
 {
 	const char *name = device->port.spec.name;
 	uint16_t ethdev = device->port.ethdev;
 	uint16_t rx_descriptors = DESCRIPTORS;
 	uint16_t tx_descriptors = DESCRIPTORS;
-	struct rte_eth_conf configuration = {0};
-	struct rte_ether_addr mac;
-	struct rte_eth_dev_info info;
-	int result = rte_eth_dev_info_get(ethdev, &info);
+	struct rte_eth_conf configuration = {.intr_conf.rxq = device->interrupts};
+	char why[PW_CRYPTO_WHY_BYTES];
+	int result;
 
-	if (!result) {
-		queues_choose(device, &info);
-		rss_choose(&configuration, &info, device->port.rx_queues);
-		result = rte_eth_dev_configure(ethdev, device->port.rx_queues,
-					       device->port.tx_queues, &configuration);
+	rss_choose(&configuration, info, device->port.rx_queues);
+	if (device->port.spec.inline_crypto) {
+		result = pw_inline_configure(info, &configuration, why);
+		if (result)
+			return pw_port_refuse(result, error, size, "%s: %s", name, why);
 	}
+	result = rte_eth_dev_configure(ethdev, device->port.rx_queues, device->port.tx_queues,
+				       &configuration);
 	if (result)
 		return pw_port_refuse(result, error, size,
 				      "%s: DPDK cannot configure the device: %s", name,
@@ -146,6 +152,49 @@ int pw_ethdev_start(struct pw_port_device *device, char *error, size_t size)
 				      name, reason(result));
 	device->started = true;
 	device->unsafe = false;
+	return 0;
+}
+
+/* Every queue's can be switched, and has a descriptor. */
+static bool interrupts_work(const struct pw_port_device *device)
+{
+	uint16_t ethdev = device->port.ethdev;
+
+	for (uint16_t i = 0; i < device->port.rx_queues; i++)
+		if (rte_eth_dev_rx_intr_enable(ethdev, i) ||
+		    rte_eth_dev_rx_intr_disable(ethdev, i) ||
+		    rte_eth_dev_rx_intr_ctl_q_get_fd(ethdev, i) < 0)
+			return false;
+	return true;
+}
+
+int pw_ethdev_start(struct pw_port_device *device, char *error, size_t size)
+{
+	const char *name = device->port.spec.name;
+	uint16_t ethdev = device->port.ethdev;
+	char why[PW_CRYPTO_WHY_BYTES];
+	struct rte_ether_addr mac;
+	struct rte_eth_dev_info info;
+	int result = rte_eth_dev_info_get(ethdev, &info);
+
+	if (result)
+		return pw_port_refuse(result, error, size, "%s: DPDK does not know the device: %s",
+				      name, reason(result));
+	queues_choose(device, &info);
+	result = configure_and_start(device, &info, error, size);
+	if (result && device->interrupts) {
+		/* Its driver, or how the kernel hands it over, may not have them. */
+		device->interrupts = false;
+		result = configure_and_start(device, &info, error, size);
+	}
+	if (result)
+		return result;
+	if (device->port.spec.inline_crypto) {
+		result = pw_inline_port_add(ethdev, name, why);
+		if (result)
+			return pw_port_refuse(result, error, size, "%s", why);
+	}
+	device->interrupts = device->interrupts && interrupts_work(device);
 	mtu_choose(device, &info);
 	if (rte_is_zero_ether_addr((const struct rte_ether_addr *)device->port.mac) &&
 	    rte_eth_macaddr_get(ethdev, &mac) == 0)
@@ -155,8 +204,10 @@ int pw_ethdev_start(struct pw_port_device *device, char *error, size_t size)
 
 void pw_ethdev_remove(struct pw_port_device *device)
 {
-	if (device->started)
+	if (device->started) {
+		pw_inline_port_remove(device->port.ethdev);
 		rte_eth_dev_stop(device->port.ethdev);
+	}
 	device->started = false;
 	if (!device->created || device->borrowed || device->unsafe)
 		return;

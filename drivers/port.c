@@ -142,6 +142,21 @@ static int device_open(struct pw_port_device *device, char *error, size_t size)
 	return device_publish(device, error, size);
 }
 
+int pw_port_rx_fd(uint16_t index, uint16_t queue, bool *interrupt)
+{
+	const struct pw_port_device *device = pw_port_device(index);
+
+	*interrupt = false;
+	if (!device || queue >= device->port.rx_queues)
+		return PW_RX_LOOK;
+	if (device->ops->rx_fd)
+		return device->ops->rx_fd(device, queue);
+	if (!device->interrupts)
+		return PW_RX_LOOK;
+	*interrupt = true;
+	return rte_eth_dev_rx_intr_ctl_q_get_fd(device->port.ethdev, queue);
+}
+
 /*
  * The kernel lets go of an AF_XDP queue some time after its socket was closed: by the daemon
  * before this one, or by our own probe. A try that fails for it costs a device number.
@@ -208,6 +223,7 @@ int pw_port_open_ethdev(const char *name, uint16_t ethdev, char *error, size_t s
 	device->port.ethdev = ethdev;
 	device->created = true;
 	device->borrowed = true;
+	device->interrupts = true;
 	result = device_open(device, error, size);
 	if (result == 0)
 		return device->port.index;

@@ -36,6 +36,7 @@ struct pw_port_spec {
 	char name[IFNAMSIZ]; /* the operator's name */
 	enum pw_port_driver driver;
 	char argument[128]; /* what follows the colon: interface, address, path */
+	bool inline_crypto; /* pci:ADDRESS,crypto=inline: the NIC does ESP (crypto_inline.h) */
 };
 
 struct pw_port {
@@ -73,6 +74,16 @@ int pw_port_open_ethdev(const char *name, uint16_t ethdev, char *error, size_t s
 void pw_port_close(uint16_t index);
 void pw_port_close_all(void);
 
+#define PW_RX_LOOK  (-1)
+#define PW_RX_NEVER (-2)
+
+/**
+ * A descriptor that becomes readable when a packet comes into RX queue @p queue, for as long as the
+ * port is open. PW_RX_LOOK: there is none, one has to look; PW_RX_NEVER: nothing ever comes in.
+ * With *@p interrupt it does so only while rte_eth_dev_rx_intr_enable() is in force.
+ */
+int pw_port_rx_fd(uint16_t index, uint16_t queue, bool *interrupt);
+
 /** NULL when there is no such port. */
 const struct pw_port *pw_port_find(uint16_t index);
 
@@ -96,8 +107,9 @@ int pw_port_statistics(uint16_t index, struct pw_port_statistics *statistics);
  * for other ports. All return 0 or -errno. */
 
 /** An address of this PE on the port's VRF: packets to it are the kernel's, but for tunnel
- * protocols and, with @p echo, ICMP echo requests. @p address 4 or 16 bytes, network order. */
-int pw_steer_local(uint16_t port, int family, const uint8_t *address, bool add, bool echo);
+ * protocols and what @p also says: PW_STEER_ECHO, PW_STEER_ESP (steer.h). Adding it again changes
+ * that. @p address 4 or 16 bytes, network order. */
+int pw_steer_local(uint16_t port, int family, const uint8_t *address, bool add, uint8_t also);
 
 /** Frames with this VLAN id are Pewter's as a whole. */
 int pw_steer_vlan(uint16_t port, uint16_t vlan, bool add);

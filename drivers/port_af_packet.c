@@ -333,6 +333,7 @@ const struct pw_port_ops pw_port_af_packet_ops = {
 	.check = pw_native_check,
 	.create = packet_create,
 	.start = packet_start,
+	.rx_fd = pw_soft_rx_fd,
 	.stop = packet_stop,
 	.destroy = packet_destroy,
 	.set_mtu = pw_native_set_mtu,

@@ -45,6 +45,7 @@ struct xdp_private {
 struct xdp_socket {
 	LIST_ENTRY(xdp_socket) entry;
 	const struct pw_port_device *owner;
+	int queue; /* -1: of none that was set up */
 	int fd;
 	ino_t inode;
 };
@@ -256,7 +257,7 @@ static bool socket_known(int fd)
 }
 
 /* Every AF_XDP socket of this process that no other port owns is this one's. */
-static void sockets_note(const struct pw_port_device *device)
+static void sockets_note(const struct pw_port_device *device, int queue)
 {
 	DIR *directory = opendir("/proc/self/fd");
 	const struct dirent *entry;
@@ -276,11 +277,33 @@ static void sockets_note(const struct pw_port_device *device)
 		noted = malloc(sizeof(*noted));
 		if (!noted)
 			break;
-		*noted = (struct xdp_socket){.owner = device, .fd = fd, .inode = status.st_ino};
+		*noted = (struct xdp_socket){
+			.owner = device, .queue = queue, .fd = fd, .inode = status.st_ino};
 		LIST_INSERT_HEAD(&sockets, noted, entry);
 	}
 	if (directory)
 		closedir(directory);
+}
+
+/* net_af_xdp keeps the socket to itself, but makes it when it sets up the queue. */
+static void xdp_queue_made(struct pw_port_device *device, uint16_t queue)
+{
+	sockets_note(device, queue);
+}
+
+static int xdp_rx_fd(const struct pw_port_device *device, uint16_t queue)
+{
+	const struct xdp_socket *one;
+	int fd = PW_RX_LOOK;
+
+	LIST_FOREACH (one, &sockets, entry) {
+		if (one->owner != device || one->queue != queue)
+			continue;
+		if (fd >= 0)
+			return PW_RX_LOOK; /* which of them it receives from is not known */
+		fd = one->fd;
+	}
+	return fd;
 }
 
 static void sockets_close(const struct pw_port_device *device)
@@ -310,7 +333,6 @@ static int xdp_start(struct pw_port_device *device, char *error, size_t size)
 
 	close(private->program_file);
 	private->program_file = -1;
-	sockets_note(device);
 	result = pw_steer_xdp_find(&device->steer, device->netdev.index);
 	if (!result)
 		result = pw_steer_begin(&device->steer, name, device->port.mac);
@@ -332,7 +354,7 @@ static void xdp_destroy(struct pw_port_device *device)
 		pw_steer_xdp_detach(device->netdev.index);
 	pw_steer_end(&device->steer);
 	if (private) {
-		sockets_note(device); /* of an opening that failed half way */
+		sockets_note(device, -1); /* of an opening that failed half way */
 		sockets_close(device);
 	}
 	if (private && private->program_file >= 0)
@@ -346,7 +368,9 @@ const struct pw_port_ops pw_port_af_xdp_ops = {
 	.name = "af_xdp",
 	.check = pw_native_check,
 	.create = xdp_create,
+	.queue_made = xdp_queue_made,
 	.start = xdp_start,
+	.rx_fd = xdp_rx_fd,
 	.destroy = xdp_destroy,
 	.set_mtu = pw_native_set_mtu,
 	.carrier = pw_native_carrier,

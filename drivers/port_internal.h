@@ -29,7 +29,7 @@
 int pw_port_refuse(int code, char *error, size_t size, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* ---- steering (steer.c, steer_attach.c) -------------------------------------------------- */
+/* ---- steering (steer.c, steer_attach.c, steer_tc.c) -------------------------------------- */
 
 struct bpf_object;
 
@@ -54,7 +54,12 @@ extern const size_t pw_steer_skb_size;
 /** A file descriptor that reads as the XDP object, or -errno. */
 int pw_steer_xdp_file(void);
 
-/** Removes a program of ours that a dead pewterd left. 0, -EBUSY (somebody else's), -errno. */
+/** Whether a loaded program is a pewterd's, by its name, which is put in @p name ("": unknown). */
+#define PW_STEER_NAME_SIZE 16 /* BPF_OBJ_NAME_LEN */
+bool pw_steer_program_is_ours(uint32_t id, char name[PW_STEER_NAME_SIZE]);
+
+/** Removes programs of ours that a dead pewterd left, of either kind of port. 0, -EBUSY (XDP is
+ * somebody else's), -errno. */
 int pw_steer_xdp_clear(uint32_t ifindex, const char *name, char *error, size_t size);
 void pw_steer_xdp_detach(uint32_t ifindex);
 
@@ -71,6 +76,9 @@ int pw_steer_skb_load(struct pw_steer *steer, char *error, size_t size);
 /** Takes Pewter's frames away from the kernel. 0 or -errno. */
 int pw_steer_tc_attach(struct pw_steer *steer, uint32_t ifindex, char *error, size_t size);
 void pw_steer_tc_detach(struct pw_steer *steer, uint32_t ifindex);
+
+/** Removes the tc filter that a dead pewterd left. */
+void pw_steer_tc_clear(uint32_t ifindex);
 
 /** The program for SO_ATTACH_BPF, or -errno. */
 int pw_steer_filter(const struct pw_steer *steer);
@@ -135,6 +143,12 @@ struct pw_port_ops {
 	/** The ethdev has started; nobody polls it yet: hooks, face, steering. */
 	int (*start)(struct pw_port_device *device, char *error, size_t size);
 
+	/** RX queue @p queue has just been set up; its driver may have opened something. */
+	void (*queue_made)(struct pw_port_device *device, uint16_t queue);
+
+	/** As pw_port_rx_fd(). NULL: only where the device has RX interrupts. */
+	int (*rx_fd)(const struct pw_port_device *device, uint16_t queue);
+
 	/** Nobody polls it any more; the ethdev is still there. */
 	void (*stop)(struct pw_port_device *device);
 
@@ -159,6 +173,7 @@ struct pw_port_device {
 	bool unsafe; /* its driver cannot be trusted to close what it failed to open */
 	bool up;
 	bool fallback;           /* create() failed in a way that another kind may not */
+	bool interrupts;         /* RX interrupts are wanted; after the start: there are */
 	uint16_t queues;         /* RX and TX queues that create() wants; 0 = one a worker */
 	uint16_t rx_descriptors; /* 0 = the device's default */
 	uint16_t frame_room; /* largest frame without CRC that create() knows of; 0 = ask ethdev */

@@ -22,10 +22,16 @@ static int null_create(struct pw_port_device *device, char *error, size_t size)
 	return 0;
 }
 
+static int null_rx_fd(const struct pw_port_device *device, uint16_t queue)
+{
+	return PW_RX_NEVER;
+}
+
 const struct pw_port_ops pw_port_null_ops = {
 	.name = "null",
 	.check = null_check,
 	.create = null_create,
+	.rx_fd = null_rx_fd,
 };
 
 /* An ethdev that somebody else made (pw_port_open_ethdev()); not in a specification. */

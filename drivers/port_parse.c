@@ -90,6 +90,24 @@ static void name_default(struct pw_port_spec *spec)
 		snprintf(spec->name, sizeof(spec->name), "port%u", next++ % 1000000);
 }
 
+/* ",crypto=inline" behind a NIC's address. */
+static int crypto_take(struct pw_port_spec *spec, char *error, size_t size)
+{
+	static const char option[] = ",crypto=";
+	char *at = spec->driver == PW_PORT_PCI ? strstr(spec->argument, option) : NULL;
+	const char *value;
+
+	if (!at)
+		return 0;
+	*at = '\0';
+	value = at + strlen(option);
+	spec->inline_crypto = strcmp(value, "inline") == 0;
+	if (!spec->inline_crypto && strcmp(value, "none") != 0)
+		return pw_port_refuse(-EINVAL, error, size,
+				      "crypto= is inline or none (the default), not \"%s\"", value);
+	return 0;
+}
+
 int pw_port_parse(const char *text, struct pw_port_spec *spec, char *error, size_t size)
 {
 	const char *colon = strchr(text, ':');
@@ -121,7 +139,9 @@ int pw_port_parse(const char *text, struct pw_port_spec *spec, char *error, size
 	if (strlen(colon + 1) >= sizeof(spec->argument))
 		return pw_port_refuse(-EINVAL, error, size, "port \"%.40s...\" is too long", text);
 	snprintf(spec->argument, sizeof(spec->argument), "%s", colon + 1);
-	result = drivers[spec->driver]->check(spec, error, size);
+	result = crypto_take(spec, error, size);
+	if (!result)
+		result = drivers[spec->driver]->check(spec, error, size);
 	if (!result && spec->name[0] == '\0')
 		name_default(spec);
 	return result;

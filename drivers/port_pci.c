@@ -114,6 +114,7 @@ static int pci_create(struct pw_port_device *device, char *error, size_t size)
 	device->port.ethdev = ethdev;
 	device->port.face = PW_FACE_TAP;
 	device->created = true;
+	device->interrupts = true;
 	snprintf(device->bus, sizeof(device->bus), "pci");
 	snprintf(device->dpdk_name, sizeof(device->dpdk_name), "%s", address);
 	return 0;

@@ -157,6 +157,7 @@ const struct pw_port_ops pw_port_tap_ops = {
 	.check = tap_check,
 	.create = tap_create,
 	.start = tap_start,
+	.rx_fd = pw_soft_rx_fd,
 	.stop = pw_soft_unhook,
 	.destroy = pw_soft_destroy,
 	.set_mtu = tap_set_mtu,

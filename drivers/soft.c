@@ -66,6 +66,13 @@ void pw_soft_unhook(struct pw_port_device *device)
 		soft->hooked = 0;
 }
 
+int pw_soft_rx_fd(const struct pw_port_device *device, uint16_t queue)
+{
+	const struct pw_soft *soft = device->private;
+
+	return soft->queue[queue].fd;
+}
+
 void pw_soft_destroy(struct pw_port_device *device)
 {
 	struct pw_soft *soft = device->private;

@@ -50,6 +50,9 @@ int pw_soft_hook(struct pw_port_device *device, rte_rx_callback_fn receive,
 		 rte_tx_callback_fn transmit);
 void pw_soft_unhook(struct pw_port_device *device);
 
+/** The queue's own descriptor. */
+int pw_soft_rx_fd(const struct pw_port_device *device, uint16_t queue);
+
 /** Closes the descriptors and frees device->private. */
 void pw_soft_destroy(struct pw_port_device *device);
 

@@ -5,7 +5,8 @@
  * for AF_PACKET ports (a socket filter lets only ours into Pewter's ring, and a tc program
  * takes them away from the kernel).
  *
- * When in doubt a frame is the kernel's: ARP, ND, LLDP, BGP, IKE and SSH live there.
+ * When in doubt a frame is the kernel's: ARP, ND, LLDP, BGP, IKE and SSH live there. ESP is
+ * Pewter's only to addresses that it has security associations for: the kernel may have its own.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -21,9 +22,11 @@
 
 #define PROTOCOL_HOP_BY_HOP   0
 #define PROTOCOL_ICMP         1
+#define PROTOCOL_UDP          17
 #define PROTOCOL_ROUTING      43
 #define PROTOCOL_FRAGMENT     44
 #define PROTOCOL_GRE          47
+#define PROTOCOL_ESP          50
 #define PROTOCOL_ICMPV6       58
 #define PROTOCOL_DESTINATION  60
 #define PROTOCOL_MPLS         137
@@ -33,8 +36,13 @@
 #define ICMPV6_ROUTER_SOLICIT 133
 #define ICMPV6_REDIRECT       137
 
+#define UDP_PORT_ESP          4500 /* and IKE's; RFC 3948 */
+
 /* RFC 8200 wants each extension header once, destination options twice. */
 #define EXTENSIONS_MAX 6
+
+/* What is further into a frame is not looked at. */
+#define OFFSET_MAX 512
 
 struct address4 {
 	__u8 bytes[4];
@@ -125,25 +133,66 @@ struct ipv6 {
 #define LOAD(context, offset, to) (bpf_skb_load_bytes(context, offset, to, sizeof(*(to))) == 0)
 #endif
 
-static __always_inline bool tunnel_protocol(__u8 protocol)
-{
-	return protocol == PROTOCOL_GRE || protocol == PROTOCOL_MPLS;
-}
+/* What is behind the IP header and its extensions. */
+struct upper {
+	__u32 offset;
+	__u8 protocol;
+	bool fragment;
+};
 
-/* A fragment of an ICMP packet to an echo address is ours whatever it is: the later ones do
- * not say, and the pieces must not be torn apart. */
-static __always_inline bool echo_is_ours(CONTEXT *context, __u32 offset, bool fragment,
-					 __u8 request)
+/*
+ * A fragment of an ICMP packet to an echo address is ours whatever it is: the later ones do
+ * not say, and the pieces must not be torn apart.
+ */
+static __always_inline bool echo_is_ours(CONTEXT *context, const struct upper *upper, __u8 request)
 {
 	__u8 type;
 
-	if (fragment)
+	if (upper->fragment)
 		return true;
-	return LOAD(context, offset, &type) && type == request;
+	return LOAD(context, upper->offset, &type) && type == request;
+}
+
+/*
+ * RFC 3948 2: neither a keepalive (one byte) nor IKE (marked by an SPI of 0). Later fragments have
+ * no ports, so all fragments are the kernel's.
+ */
+static __always_inline bool udp_is_esp(CONTEXT *context, const struct upper *upper)
+{
+	struct {
+		__be16 source;
+		__be16 destination;
+		__be16 length; /* the frame may be padded */
+		__be16 checksum;
+		__be32 spi;
+		__be32 sequence;
+	} udp;
+
+	if (upper->fragment || !LOAD(context, upper->offset, &udp))
+		return false;
+	return udp.destination == bpf_htons(UDP_PORT_ESP) && bpf_ntohs(udp.length) > sizeof(udp) &&
+	       udp.spi != 0;
+}
+
+/* Of what is sent to a local address with this value in its map. */
+static __always_inline bool local_is_ours(CONTEXT *context, const struct upper *upper, __u8 value,
+					  __u8 icmp, __u8 request)
+{
+	if (upper->protocol == PROTOCOL_GRE || upper->protocol == PROTOCOL_MPLS)
+		return true;
+	if (upper->protocol == PROTOCOL_ESP)
+		return value & PW_STEER_ESP;
+	if (upper->offset > OFFSET_MAX)
+		return false;
+	if (upper->protocol == PROTOCOL_UDP)
+		return value & PW_STEER_ESP && udp_is_esp(context, upper);
+	return upper->protocol == icmp && value & PW_STEER_ECHO &&
+	       echo_is_ours(context, upper, request);
 }
 
 static __always_inline bool ipv4_is_ours(CONTEXT *context, __u32 offset, bool transit)
 {
+	struct upper upper;
 	struct ipv4 ip;
 	__u32 header;
 	__u8 *local;
@@ -162,19 +211,11 @@ static __always_inline bool ipv4_is_ours(CONTEXT *context, __u32 offset, bool tr
 	local = bpf_map_lookup_elem(&pw_local4, ip.destination);
 	if (!local)
 		return transit;
-	if (tunnel_protocol(ip.protocol))
-		return true;
-	if (ip.protocol != PROTOCOL_ICMP || *local != PW_STEER_LOCAL_ECHO)
-		return false;
-	return echo_is_ours(context, offset + header, ip.fragment & bpf_htons(0x3fff),
-			    ICMP_ECHO_REQUEST);
+	upper.offset = offset + header;
+	upper.protocol = ip.protocol;
+	upper.fragment = ip.fragment & bpf_htons(0x3fff);
+	return local_is_ours(context, &upper, *local, PROTOCOL_ICMP, ICMP_ECHO_REQUEST);
 }
-
-struct upper {
-	__u32 offset;
-	__u8 protocol;
-	bool fragment;
-};
 
 /* Walks the extension headers to what they carry (for a fragment: what the first one says it
  * carries). Tunnels use destination options (RFC 2473 4.1.1). */
@@ -191,12 +232,12 @@ static __always_inline bool ipv6_upper(CONTEXT *context, struct upper *upper)
 		case PROTOCOL_HOP_BY_HOP:
 		case PROTOCOL_ROUTING:
 		case PROTOCOL_DESTINATION:
-			if (upper->offset > 512 || !LOAD(context, upper->offset, &extension))
+			if (upper->offset > OFFSET_MAX || !LOAD(context, upper->offset, &extension))
 				return false;
 			upper->offset += (extension.length + 1) * 8;
 			break;
 		case PROTOCOL_FRAGMENT:
-			if (upper->offset > 512 || !LOAD(context, upper->offset, &extension))
+			if (upper->offset > OFFSET_MAX || !LOAD(context, upper->offset, &extension))
 				return false;
 			upper->offset += 8;
 			upper->fragment = true;
@@ -242,12 +283,7 @@ static __always_inline bool ipv6_is_ours(CONTEXT *context, __u32 offset, bool tr
 	}
 	if (!ipv6_upper(context, &upper))
 		return false;
-	if (tunnel_protocol(upper.protocol))
-		return true;
-	if (upper.protocol != PROTOCOL_ICMPV6 || *local != PW_STEER_LOCAL_ECHO ||
-	    upper.offset > 512)
-		return false;
-	return echo_is_ours(context, upper.offset, upper.fragment, ICMPV6_ECHO_REQUEST);
+	return local_is_ours(context, &upper, *local, PROTOCOL_ICMPV6, ICMPV6_ECHO_REQUEST);
 }
 
 static __always_inline bool vlan_is_ours(__u16 tci)

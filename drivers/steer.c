@@ -79,7 +79,7 @@ void pw_steer_end(struct pw_steer *steer)
 	*steer = (struct pw_steer){0};
 }
 
-int pw_steer_local(uint16_t port, int family, const uint8_t *address, bool add, bool echo)
+int pw_steer_local(uint16_t port, int family, const uint8_t *address, bool add, uint8_t also)
 {
 	struct pw_port_device *device = pw_port_device(port);
 
@@ -87,8 +87,7 @@ int pw_steer_local(uint16_t port, int family, const uint8_t *address, bool add, 
 		return -ENODEV;
 	if (!device->steer.loaded)
 		return 0;
-	return steer_address(&device->steer, family, address, add,
-			     echo ? PW_STEER_LOCAL_ECHO : PW_STEER_LOCAL);
+	return steer_address(&device->steer, family, address, add, PW_STEER_LOCAL | also);
 }
 
 int pw_steer_vlan(uint16_t port, uint16_t vlan, bool add)

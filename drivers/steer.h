@@ -19,9 +19,10 @@
 #define PW_STEER_ADDRESSES 4096
 #define PW_STEER_VLAN_IDS  4096
 
-/** Values of the local-address maps. */
-#define PW_STEER_LOCAL      1
-#define PW_STEER_LOCAL_ECHO 2 /* echo requests to it are Pewter's */
+/** Values of the local-address maps: what besides tunnels is Pewter's. */
+#define PW_STEER_LOCAL 1 /* nothing; in every value */
+#define PW_STEER_ECHO  2 /* echo requests */
+#define PW_STEER_ESP   4 /* ESP, also in UDP (RFC 3948) */
 
 /** The one entry of pw_config. */
 struct pw_steer_config {

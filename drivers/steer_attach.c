@@ -15,11 +15,7 @@
 #include "drivers/steer.h"
 #include "lib/log.h"
 
-/* Our filter's place among an interface's; also how a stale one of ours is found again. */
-#define TC_PRIORITY 0x5057
-#define TC_HANDLE   1
-
-#define MAPS_MAX    8
+#define MAPS_MAX 8
 
 /* What the kernel said in words (netlink's extended ack), which libbpf only logs. */
 static char kernel_words[256];
@@ -72,7 +68,7 @@ static void program_name(uint32_t id, char name[BPF_OBJ_NAME_LEN])
 	close(fd);
 }
 
-static bool program_is_ours(uint32_t id, char name[BPF_OBJ_NAME_LEN])
+bool pw_steer_program_is_ours(uint32_t id, char name[PW_STEER_NAME_SIZE])
 {
 	program_name(id, name);
 	return strcmp(name, PW_STEER_PROGRAM) == 0;
@@ -84,12 +80,13 @@ int pw_steer_xdp_clear(uint32_t ifindex, const char *interface, char *error, siz
 	uint32_t id = 0;
 	int result = bpf_xdp_query_id(ifindex, 0, &id);
 
+	pw_steer_tc_clear(ifindex);
 	if (result < 0)
 		return pw_port_refuse(result, error, size, "%s: XDP cannot be asked about: %s",
 				      interface, strerror(-result));
 	if (id == 0)
 		return 0;
-	if (!program_is_ours(id, name))
+	if (!pw_steer_program_is_ours(id, name))
 		return pw_port_refuse(-EBUSY, error, size,
 				      "%s has an XDP program of another owner (id %u, name \"%s\")",
 				      interface, id, name);
@@ -107,7 +104,7 @@ void pw_steer_xdp_detach(uint32_t ifindex)
 	char name[BPF_OBJ_NAME_LEN];
 	uint32_t id = 0;
 
-	if (bpf_xdp_query_id(ifindex, 0, &id) == 0 && id != 0 && program_is_ours(id, name))
+	if (bpf_xdp_query_id(ifindex, 0, &id) == 0 && id != 0 && pw_steer_program_is_ours(id, name))
 		bpf_xdp_detach(ifindex, 0, NULL);
 }
 
@@ -236,10 +233,7 @@ int pw_steer_skb_load(struct pw_steer *steer, char *error, size_t size)
 	result = bpf_object__load(object);
 	if (result) {
 		bpf_object__close(object);
-		return pw_port_refuse(
-			result, error, size, "the steering program cannot be loaded: %s%s",
-			strerror(-result),
-			result == -EPERM ? " (it needs CAP_BPF and CAP_NET_ADMIN)" : "");
+		return load_refuse(result, error, size);
 	}
 	*steer = (struct pw_steer){
 		.loaded = true,
@@ -252,62 +246,4 @@ int pw_steer_skb_load(struct pw_steer *steer, char *error, size_t size)
 		.xsks = -1,
 	};
 	return 0;
-}
-
-static int object_program(const struct pw_steer *steer, const char *name)
-{
-	const struct bpf_program *program;
-
-	if (!steer->object)
-		return -ENOENT;
-	program = bpf_object__find_program_by_name(steer->object, name);
-	return program ? bpf_program__fd(program) : -ENOENT;
-}
-
-int pw_steer_filter(const struct pw_steer *steer)
-{
-	return object_program(steer, "pewter_filter");
-}
-
-int pw_steer_tc_attach(struct pw_steer *steer, uint32_t ifindex, char *error, size_t size)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, stale, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-	char name[BPF_OBJ_NAME_LEN];
-	int result = bpf_tc_hook_create(&hook);
-
-	if (result && result != -EEXIST)
-		return pw_port_refuse(result, error, size, "tc has no clsact here: %s",
-				      strerror(-result));
-	steer->clsact = result == 0;
-	filter.prog_fd = object_program(steer, PW_STEER_PROGRAM);
-	if (bpf_tc_query(&hook, &stale) == 0) {
-		if (!program_is_ours(stale.prog_id, name))
-			return pw_port_refuse(-EBUSY, error, size,
-					      "the tc filter's place is taken by program \"%s\"",
-					      name);
-		filter.flags = BPF_TC_F_REPLACE;
-	}
-	result = bpf_tc_attach(&hook, &filter);
-	if (result)
-		return pw_port_refuse(result, error, size, "the tc filter cannot be attached: %s",
-				      strerror(-result));
-	steer->tc = true;
-	return 0;
-}
-
-void pw_steer_tc_detach(struct pw_steer *steer, uint32_t ifindex)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-
-	if (steer->tc)
-		bpf_tc_detach(&hook, &filter);
-	steer->tc = false;
-	/* Both directions at once is how libbpf says "the qdisc itself". */
-	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
-	if (steer->clsact)
-		bpf_tc_hook_destroy(&hook);
-	steer->clsact = false;
 }
