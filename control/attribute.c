@@ -9,8 +9,8 @@ static int attribute_check(struct pw_request *request, const struct nlattr *attr
 			   const char *what, const struct pw_attribute_policy *policy, uint16_t max,
 			   const struct nlattr **table)
 {
-	uint16_t type = mnl_attr_get_type(attribute);
-	uint16_t size = mnl_attr_get_payload_len(attribute);
+	uint16_t type = attribute->nla_type & NLA_TYPE_MASK;
+	uint16_t size = (uint16_t)(attribute->nla_len - sizeof(*attribute));
 
 	if (type > max || !policy[type].name)
 		return pw_refuse(request, attribute, -EOPNOTSUPP,

@@ -10,6 +10,7 @@
 
 #include "control/loop.h"
 #include "control/output.h"
+#include "control/xfrm.h"
 #include "lib/log.h"
 #include "lib/pewter_netlink.h"
 
@@ -31,6 +32,7 @@ struct dump {
 	struct pw_dump dump;
 	struct pw_request request;
 	pw_dump_fn fn;
+	size_t size;
 	uint32_t message[]; /* the request's copy, aligned */
 };
 
@@ -41,6 +43,7 @@ struct pw_client {
 	bool hangup; /* the other end is closed: nobody reads answers */
 	bool broken; /* closed after the round */
 	bool lost;   /* events were: NLMSG_OVERRUN is due */
+	bool root;   /* the peer runs as user 0 */
 	int fd;
 	struct pw_watcher *watcher;
 	uint32_t protocol;
@@ -57,7 +60,7 @@ struct pw_client {
 static LIST_HEAD(, pw_client) clients = LIST_HEAD_INITIALIZER(clients);
 static TAILQ_HEAD(, pw_client) active = TAILQ_HEAD_INITIALIZER(active);
 static unsigned int client_count;
-static uint32_t listeners[PW_NETLINK_GROUPS];
+static uint32_t listeners[2][PW_NETLINK_GROUPS]; /* of NETLINK_ROUTE's groups; of XFRM's */
 
 static uint8_t *receive_buffer; /* PW_NETLINK_PACKET_MAX */
 static char *dump_buffer;       /* DUMP_ROOM */
@@ -102,6 +105,18 @@ size_t pw_client_queued(const struct pw_client *client)
 	return output_bytes(&client->output);
 }
 
+/** What comes and goes on it may hold keys, of which no copy stays. */
+static bool client_secret(const struct pw_client *client)
+{
+	return client->protocol == NETLINK_XFRM;
+}
+
+/** The two protocols' groups have the same numbers. */
+static uint32_t *group_listeners(uint32_t protocol, uint32_t group)
+{
+	return &listeners[protocol == NETLINK_XFRM][group];
+}
+
 static bool client_listens(const struct pw_client *client, uint32_t group)
 {
 	return client->groups[group / 64] >> (group % 64) & 1;
@@ -117,10 +132,21 @@ static void event_queue(struct pw_client *client, const struct nlmsghdr *nlh)
 	pw_loop_again(0);
 }
 
+static void event_queue_all(uint32_t protocol, uint32_t group, const struct nlmsghdr *nlh)
+{
+	struct pw_client *client;
+
+	if (!*group_listeners(protocol, group))
+		return;
+	LIST_FOREACH (client, &clients, next)
+		if (client->protocol == protocol && client_listens(client, group))
+			event_queue(client, nlh);
+}
+
 void pw_notify(uint32_t group, const struct nlmsghdr *nlh)
 {
 	uint32_t seq;
-	struct pw_client *echo = pw_request_echo(&seq), *client;
+	struct pw_client *echo = pw_request_echo(&seq);
 
 	if (group >= PW_NETLINK_GROUPS)
 		return;
@@ -134,18 +160,26 @@ void pw_notify(uint32_t group, const struct nlmsghdr *nlh)
 			free(copy);
 		}
 	}
-	if (!listeners[group])
-		return;
-	LIST_FOREACH (client, &clients, next)
-		if (client_listens(client, group))
-			event_queue(client, nlh);
+	event_queue_all(NETLINK_ROUTE, group, nlh);
 }
 
 bool pw_notify_wanted(uint32_t group)
 {
 	uint32_t seq;
 
-	return group < PW_NETLINK_GROUPS && (listeners[group] || pw_request_echo(&seq));
+	return group < PW_NETLINK_GROUPS &&
+	       (*group_listeners(NETLINK_ROUTE, group) || pw_request_echo(&seq));
+}
+
+void pw_notify_xfrm(uint32_t group, const struct nlmsghdr *nlh)
+{
+	if (group < PW_NETLINK_GROUPS)
+		event_queue_all(NETLINK_XFRM, group, nlh);
+}
+
+bool pw_notify_xfrm_wanted(uint32_t group)
+{
+	return group < PW_NETLINK_GROUPS && *group_listeners(NETLINK_XFRM, group);
 }
 
 void pw_client_overrun(struct pw_client *client)
@@ -180,6 +214,7 @@ int pw_client_dump(struct pw_client *client, const struct pw_request *request, p
 	if (!dump)
 		return -ENOMEM;
 	memcpy(dump->message, request->nlh, size);
+	dump->size = size;
 	dump->request = *request;
 	dump->request.nlh = (const struct nlmsghdr *)dump->message;
 	dump->dump.request = &dump->request;
@@ -192,6 +227,8 @@ int pw_client_dump(struct pw_client *client, const struct pw_request *request, p
 
 static void dump_end(struct pw_client *client)
 {
+	if (client->dump && client_secret(client))
+		explicit_bzero(client->dump->message, client->dump->size);
 	free(client->dump);
 	client->dump = NULL;
 }
@@ -222,6 +259,8 @@ static void dump_continue(struct pw_client *client)
 	}
 	if (dump->dump.used)
 		pw_client_queue(client, dump_buffer, dump->dump.used);
+	if (client_secret(client))
+		explicit_bzero(dump_buffer, DUMP_ROOM);
 	if (ret > 0)
 		return;
 	if (size)
@@ -264,6 +303,8 @@ static bool packet_padding(const uint8_t *data, size_t size)
  */
 static size_t packet_take(struct pw_client *client, const uint8_t *data, size_t size, size_t used)
 {
+	size_t seen = used;
+
 	while (used < size && !client_stalled(client) && !client->broken) {
 		const struct nlmsghdr *nlh = (const struct nlmsghdr *)(data + used);
 		size_t rest = size - used;
@@ -282,6 +323,8 @@ static size_t packet_take(struct pw_client *client, const uint8_t *data, size_t 
 					       : "message length shorter than a header");
 			return size;
 		}
+		if (used >= seen && client->protocol == NETLINK_ROUTE)
+			seen = used + pw_request_ahead(data + used, rest);
 		pw_request_dispatch(client, nlh);
 		used += NLMSG_ALIGN(nlh->nlmsg_len) < rest ? NLMSG_ALIGN(nlh->nlmsg_len) : rest;
 	}
@@ -301,16 +344,22 @@ static void input_keep(struct pw_client *client, const uint8_t *data, size_t siz
 	client->input_used = used;
 }
 
+static void input_free(struct pw_client *client)
+{
+	if (client->input && client_secret(client))
+		explicit_bzero(client->input, client->input_size);
+	free(client->input);
+	client->input = NULL;
+}
+
 static void input_continue(struct pw_client *client)
 {
 	if (!client->input)
 		return;
 	client->input_used =
 		packet_take(client, client->input, client->input_size, client->input_used);
-	if (client->input_used == client->input_size) {
-		free(client->input);
-		client->input = NULL;
-	}
+	if (client->input_used == client->input_size)
+		input_free(client);
 }
 
 /** Returns the bytes read, 0 when there is no more for now. */
@@ -318,6 +367,7 @@ static size_t packet_receive(struct pw_client *client)
 {
 	ssize_t size =
 		recv(client->fd, receive_buffer, PW_NETLINK_PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
+	bool secret = client_secret(client);
 	size_t used;
 
 	if (size < 0) {
@@ -332,11 +382,15 @@ static size_t packet_receive(struct pw_client *client)
 	if ((size_t)size > PW_NETLINK_PACKET_MAX) {
 		refuse_framing(client, receive_buffer, sizeof(struct nlmsghdr),
 			       "packet longer than the daemon takes");
+		explicit_bzero(receive_buffer, PW_NETLINK_PACKET_MAX);
 		return (size_t)size;
 	}
 	used = packet_take(client, receive_buffer, (size_t)size, 0);
 	if (used < (size_t)size)
 		input_keep(client, receive_buffer, (size_t)size, used);
+	/* The client may have said in this very packet what it speaks. */
+	if (secret || client_secret(client))
+		explicit_bzero(receive_buffer, (size_t)size);
 	return (size_t)size;
 }
 
@@ -371,16 +425,21 @@ int pw_client_subscribe(struct pw_client *client, uint32_t group, bool on)
 	if (client_listens(client, group) == on)
 		return 0;
 	client->groups[group / 64] ^= UINT64_C(1) << (group % 64);
-	listeners[group] += on ? 1 : -1;
+	*group_listeners(client->protocol, group) += on ? 1 : -1;
 	return 0;
+}
+
+static void groups_leave(struct pw_client *client)
+{
+	for (uint32_t group = 1; group < PW_NETLINK_GROUPS; group++)
+		pw_client_subscribe(client, group, false);
 }
 
 static void client_free(struct pw_client *client)
 {
 	if (client->on_close)
 		client->on_close(client->on_close_context);
-	for (uint32_t group = 1; group < PW_NETLINK_GROUPS; group++)
-		pw_client_subscribe(client, group, false);
+	groups_leave(client);
 	if (client->active)
 		TAILQ_REMOVE(&active, client, next_active);
 	LIST_REMOVE(client, next);
@@ -388,8 +447,8 @@ static void client_free(struct pw_client *client)
 	pw_watcher_stop(client->watcher);
 	close(client->fd);
 	output_reset(&client->output);
-	free(client->input);
-	free(client->dump);
+	input_free(client);
+	dump_end(client);
 	free(client);
 }
 
@@ -402,10 +461,13 @@ void pw_client_on_close(struct pw_client *client, void (*fn)(void *context), voi
 struct pw_client *pw_client_add(int fd)
 {
 	struct pw_client *client = calloc(1, sizeof(*client));
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
 
 	if (!client)
 		return NULL;
 	client->fd = fd;
+	client->root = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
 	client->protocol = NETLINK_ROUTE;
 	client->dump_bytes = PW_HELLO_DUMP_BYTES;
 	client->watcher = pw_loop_watch(fd, EPOLLIN, client_event, client);
@@ -426,6 +488,11 @@ unsigned int pw_client_count(void)
 uint32_t pw_client_protocol(const struct pw_client *client)
 {
 	return client->protocol;
+}
+
+bool pw_client_root(const struct pw_client *client)
+{
+	return client->root;
 }
 
 /** One client's work after a round. True when there is more that need not wait for the peer. */
@@ -482,7 +549,10 @@ uint32_t pw_client_hello(struct pw_client *client, uint32_t protocol, uint32_t d
 		dump_bytes = PW_HELLO_DUMP_BYTES;
 	if (dump_bytes < DUMP_BYTES_MIN)
 		dump_bytes = DUMP_BYTES_MIN;
+	if (protocol != client->protocol)
+		groups_leave(client); /* they were the other's */
 	client->protocol = protocol;
+	client->output.secret = client_secret(client);
 	client->dump_bytes = dump_bytes;
 	return dump_bytes;
 }

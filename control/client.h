@@ -30,6 +30,9 @@ void pw_client_flush_all(void *context);
 /** The protocol that the client said in its HELLO. */
 uint32_t pw_client_protocol(const struct pw_client *client);
 
+/** True when the peer ran as user 0 when it connected: it may see keys. */
+bool pw_client_root(const struct pw_client *client);
+
 /** Queues one packet for the client, a copy of @p data. */
 void pw_client_queue(struct pw_client *client, const void *data, size_t size);
 

@@ -42,6 +42,15 @@ static inline unsigned int pw_address_size(int family)
 	return family == AF_INET ? 4 : 16;
 }
 
+/**
+ * Who, besides the operator, makes routes, labels and next hops: what it made is marked with its
+ * source and session. What earlier sessions made and the present one has not named is stale.
+ */
+struct pw_feed {
+	uint8_t source; /* PW_ROUTE_FPM, PW_ROUTE_KERNEL */
+	uint32_t session;
+};
+
 /* ---- links (link.c) ---------------------------------------------------------------------- */
 
 enum pw_link_kind {
@@ -132,8 +141,11 @@ void pw_address_mirror(struct pw_link *link, const struct pw_address *address, u
  */
 void pw_address_local_changed(uint16_t vrf, const struct pw_address *address, bool add);
 
-/** (steering.c) An address of this PE came into or left a VRF: NICs steer accordingly. */
-void pw_address_local_changed(uint16_t vrf, const struct pw_address *address, bool add);
+/**
+ * (steering.c) There is an inbound security association (or a larval one) with this destination
+ * in a VRF, or no longer: ESP to the address is Pewter's, no longer the kernel's. Counted.
+ */
+void pw_address_esp_changed(uint16_t vrf, const struct pw_address *address, bool add);
 
 /* ---- neighbours (neighbour.c) ------------------------------------------------------------ */
 
@@ -230,6 +242,14 @@ void pw_route_fini(void);
  * 0, -ENOENT (the label has no route), -ENOSPC, -ENOMEM.
  */
 int pw_label_allow(uint32_t label, const struct pw_address *remotes, uint32_t count);
+
+/**
+ * (label.c) A label below 2^20 is taken only out of an SA, or from clear as well. It is the
+ * label's, whatever becomes of its route: a speaker that takes it back and gives it again does
+ * not open it.
+ */
+void pw_label_protect(uint32_t label, bool on);
+bool pw_label_protected(uint32_t label);
 
 /* ---- pewterctl (statistics.c, netlink_pewter.c, watch.c) --------------------------------- */
 

@@ -3,9 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +18,10 @@
 #include <rte_errno.h>
 #include <rte_log.h>
 
-#define ARGUMENTS 32
-#define TEXT_SIZE 8192
+#define FILE_PREFIX "pewter-" /* and the process's id */
+
+#define ARGUMENTS   32
+#define TEXT_SIZE   8192
 
 /* What memory goes for, roughly upward: tables and workers; see the table sizes. */
 #define BASE_MIB       160
@@ -24,6 +29,7 @@
 #define MBUF_BYTES     2560
 #define MBUFS_BASE     16384
 #define MBUFS_PER_PORT 8192 /* and worker: receive and transmit rings, and what is on the way */
+#define CRYPTODEV_MIB  96   /* its queues, and the sessions of 10,000 SAs of the largest kind */
 
 struct arguments {
 	char *owned[ARGUMENTS + 1];
@@ -129,6 +135,8 @@ static int add_memory(struct arguments *arguments, const struct pw_options *opti
 	uint64_t there = huge_free() >> 20;
 	char text[32];
 
+	if (options->crypto.device[0] != '\0')
+		mib += CRYPTODEV_MIB;
 	if (!options->no_huge && there >= mib)
 		return add(arguments, "--in-memory");
 	if (!options->no_huge)
@@ -145,6 +153,8 @@ static int add_memory(struct arguments *arguments, const struct pw_options *opti
 
 static bool wants_pci(const struct pw_options *options)
 {
+	if (strchr(options->crypto.device, ':') != NULL)
+		return true;
 	for (size_t i = 0; i < options->port_count; i++)
 		if (options->ports[i].driver == PW_PORT_PCI)
 			return true;
@@ -156,7 +166,7 @@ static int add_all(struct arguments *arguments, const struct pw_options *options
 	char prefix[48];
 	int ret;
 
-	snprintf(prefix, sizeof(prefix), "--file-prefix=pewter-%d", getpid());
+	snprintf(prefix, sizeof(prefix), "--file-prefix=" FILE_PREFIX "%d", getpid());
 	ret = add(arguments, "pewterd");
 	ret = ret ? ret : add_lcores(arguments, options);
 	ret = ret ? ret : add(arguments, prefix);
@@ -173,9 +183,34 @@ static int add_all(struct arguments *arguments, const struct pw_options *options
 	return ret;
 }
 
+/** EAL makes a folder for every process; those of daemons that were killed are still there. */
+static void leftovers_remove(void)
+{
+	char path[PATH_MAX], *end;
+	const struct dirent *entry;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "%s", rte_eal_get_runtime_dir());
+	directory = opendir(dirname(path));
+	while (directory && (entry = readdir(directory))) {
+		const char *name = entry->d_name;
+		long pid;
+
+		if (strncmp(name, FILE_PREFIX, strlen(FILE_PREFIX)) != 0)
+			continue;
+		pid = strtol(name + strlen(FILE_PREFIX), &end, 10);
+		/* With files in it, it is not one that this program leaves. */
+		if (pid > 0 && pid <= INT_MAX && !*end && kill((pid_t)pid, 0) && errno == ESRCH)
+			unlinkat(dirfd(directory), name, AT_REMOVEDIR);
+	}
+	if (directory)
+		closedir(directory);
+}
+
 int pw_eal_init(struct pw_options *options)
 {
 	static struct arguments arguments; /* EAL keeps pointers into them */
+	char why[PW_CRYPTO_WHY_BYTES];
 	int ret;
 
 	if (!options->mbufs)
@@ -190,6 +225,13 @@ int pw_eal_init(struct pw_options *options)
 	if (rte_eal_init(arguments.argc, arguments.argv) < 0) {
 		ret = rte_errno ? -rte_errno : -EINVAL;
 		pw_error("DPDK does not start: %s", rte_strerror(-ret));
+		return ret;
+	}
+	leftovers_remove();
+	ret = pw_crypto_engine_start(&options->crypto, options->workers, why);
+	if (ret) {
+		pw_error("--crypto: %s", why);
+		pw_eal_fini();
 	}
 	return ret;
 }
@@ -198,7 +240,8 @@ void pw_eal_fini(void)
 {
 	char folder[PATH_MAX];
 
-	/* EAL makes a folder for every process and leaves it. */
+	pw_crypto_engine_stop();
+	/* EAL leaves it. */
 	snprintf(folder, sizeof(folder), "%s", rte_eal_get_runtime_dir());
 	rte_eal_cleanup();
 	rmdir(folder);

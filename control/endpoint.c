@@ -9,6 +9,7 @@
 #include <rte_jhash.h>
 
 #include "control/nexthop.h"
+#include "control/policy.h"
 #include "control/route.h"
 #include "dataplane/table/vrf.h"
 #include "lib/log.h"
@@ -100,7 +101,7 @@ const struct pw_remote *pw_remote_get(uint32_t id)
 
 bool pw_endpoint_up(uint32_t id)
 {
-	return remotes[id] && remotes[id]->up;
+	return remotes[id] && remotes[id]->up && !remotes[id]->held_down;
 }
 
 /* ---- which remotes to look at again ------------------------------------------------------- */
@@ -129,6 +130,11 @@ static void remote_refresh(struct pw_remote *remote)
 		pw_endpoint_underlay_changed(remote->match.vrf); /* try again */
 	if (was_up != remote->up)
 		pw_nexthop_endpoint_changed(remote->id);
+}
+
+int pw_endpoint_protection_changed(uint32_t id)
+{
+	return remotes[id] && !remotes[id]->orphan ? pw_remote_publish(remotes[id]) : 0;
 }
 
 void pw_endpoint_way_leaks(void)
@@ -174,6 +180,7 @@ static void remote_free(struct pw_remote *remote)
 		LIST_REMOVE(remote, by_vrf);
 		LIST_REMOVE(remote, by_hash);
 	}
+	pw_protection_endpoint_removed(remote->id);
 	if (remote->way)
 		pw_path_drop(remote->way);
 	remotes[remote->id] = NULL;
@@ -193,6 +200,24 @@ static int remote_check(const struct pw_link *tunnel, const struct pw_address *a
 		return -EINVAL;
 	if (address->family == AF_INET ? address->bytes[0] >= 224 : address->bytes[0] == 0xff)
 		return -EINVAL;
+	return 0;
+}
+
+int pw_endpoint_hold_down(const struct pw_link *tunnel, const struct pw_address *address,
+			  bool down)
+{
+	struct pw_remote *remote;
+
+	LIST_FOREACH (remote, bucket_of(tunnel->index, address), by_hash)
+		if (remote->tunnel == tunnel->index &&
+		    memcmp(&remote->remote, address, sizeof(*address)) == 0)
+			break;
+	if (!remote)
+		return -ENOENT;
+	if (remote->held_down != down) {
+		remote->held_down = down;
+		pw_nexthop_endpoint_changed(remote->id);
+	}
 	return 0;
 }
 
@@ -240,6 +265,7 @@ int pw_endpoint_take(struct pw_link *tunnel, const struct pw_address *address, u
 		remote_free(remote);
 		return ret;
 	}
+	pw_protection_endpoint_added(remote->id, &remote->match);
 	generation++;
 	*id = remote->id;
 	return 0;
@@ -268,6 +294,7 @@ static void remote_rebind(struct pw_remote *remote, const struct pw_link *tunnel
 		LIST_INSERT_HEAD(&by_vrf[match.vrf], remote, by_vrf);
 	}
 	remote->match = match;
+	pw_protection_endpoint_added(remote->id, &match);
 	remote->bound = pw_endpoint_bind(&match, remote->id) == 0;
 	generation++;
 	if (remote->bound)
@@ -395,6 +422,7 @@ void pw_endpoint_tunnel_deleted(struct pw_link *tunnel)
 		remote->bound = false;
 		remote->orphan = true;
 		remote->up = false;
+		pw_protection_endpoint_removed(remote->id);
 		pw_nexthop_endpoint_changed(remote->id);
 	}
 	free(end);

@@ -22,6 +22,7 @@ struct pw_remote {
 	bool bound;          /* packets from it are known by the match */
 	bool orphan;         /* its tunnel was deleted */
 	bool up;             /* there is a way to it */
+	bool held_down;      /* said to be down (PW_MSG_ENDPOINT_SET) */
 	uint16_t mtu;        /* of the way, 0 = none */
 	uint32_t underlay;   /* next-hop id of the way */
 	struct pw_path *way; /* held when the remote is on a link of ours */
@@ -38,8 +39,14 @@ void pw_endpoint_underlay_changed_all(void);
 /** Finds the way to the remote ends of every VRF that changed. True when one did. */
 bool pw_endpoints_resolve(void);
 
-/** True while there is a way to the remote end. */
+/** Somebody says that a remote end is down, or no longer. 0, or -ENOENT: no such endpoint. */
+int pw_endpoint_hold_down(const struct pw_link *tunnel, const struct pw_address *remote, bool down);
+
+/** True while there is a way to the remote end and nobody says that it is down. */
 bool pw_endpoint_up(uint32_t id);
+
+/** What protects it changed: publishes it anew. 0 or -ENOSPC. */
+int pw_endpoint_protection_changed(uint32_t id);
 
 /** NULL when there is no such endpoint. */
 const struct pw_remote *pw_remote_get(uint32_t id);

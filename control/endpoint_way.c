@@ -7,8 +7,10 @@
 #include <linux/rtnetlink.h>
 #include <rte_byteorder.h>
 #include <rte_ip.h>
+#include <rte_udp.h>
 
 #include "control/nexthop.h"
+#include "control/xfrm.h"
 #include "dataplane/table/neighbour.h"
 #include "dataplane/table/vrf.h"
 
@@ -16,6 +18,8 @@
 #define TTL_FALLBACK     64
 #define PROTOCOL_GRE     47
 #define PROTOCOL_MPLS    137 /* RFC 4023 */
+#define PROTOCOL_ESP     50
+#define PROTOCOL_UDP     17 /* ESP in it (RFC 3948) */
 #define TOS_INHERIT      1   /* as the kernel has it */
 #define GRE_HAS_CHECKSUM 0x80
 #define GRE_HAS_KEY      0x20
@@ -170,15 +174,20 @@ bool pw_remote_resolve(struct pw_remote *remote)
 
 /* ---- the header -------------------------------------------------------------------------- */
 
+static uint8_t protocol_of(const struct pw_tunnel *tunnel)
+{
+	return tunnel->mpls_in_ip ? PROTOCOL_MPLS : PROTOCOL_GRE;
+}
+
 static uint8_t write_ipv4(uint8_t *at, const struct pw_tunnel *tunnel,
-			  const struct pw_address *remote)
+			  const struct pw_address *remote, uint8_t protocol)
 {
 	struct rte_ipv4_hdr ip = {
 		.version_ihl = RTE_IPV4_VHL_DEF,
 		.type_of_service = tunnel->tos == TOS_INHERIT ? 0 : tunnel->tos,
 		.fragment_offset = tunnel->pmtudisc ? RTE_BE16(RTE_IPV4_HDR_DF_FLAG) : 0,
 		.time_to_live = tunnel->ttl,
-		.next_proto_id = tunnel->mpls_in_ip ? PROTOCOL_MPLS : PROTOCOL_GRE,
+		.next_proto_id = protocol,
 	};
 
 	memcpy(&ip.src_addr, tunnel->local.bytes, 4);
@@ -188,12 +197,12 @@ static uint8_t write_ipv4(uint8_t *at, const struct pw_tunnel *tunnel,
 }
 
 static uint8_t write_ipv6(uint8_t *at, const struct pw_tunnel *tunnel,
-			  const struct pw_address *remote)
+			  const struct pw_address *remote, uint8_t protocol)
 {
 	uint32_t tos = tunnel->tos == TOS_INHERIT ? 0 : tunnel->tos;
 	struct rte_ipv6_hdr ip = {
 		.vtc_flow = rte_cpu_to_be_32(6u << 28 | tos << 20),
-		.proto = tunnel->mpls_in_ip ? PROTOCOL_MPLS : PROTOCOL_GRE,
+		.proto = protocol,
 		.hop_limits = tunnel->ttl,
 	};
 
@@ -241,6 +250,58 @@ static uint8_t flags_of(const struct pw_tunnel *tunnel)
 	       (tunnel->ttl_uniform ? PW_ENDPOINT_UNIFORM_IN : 0);
 }
 
+/* RFC 3948 2.1: ports and SPI now; lengths, sequence number and IV with each packet. */
+static uint8_t write_esp(uint8_t *at, const struct pw_sa *sa)
+{
+	struct rte_udp_hdr udp = {.src_port = sa->udp_local, .dst_port = sa->udp_remote};
+	uint8_t length = 0;
+
+	if (sa->flags & PW_SA_UDP) {
+		memcpy(at, &udp, sizeof(udp));
+		length += sizeof(udp);
+	}
+	memcpy(at + length, &sa->spi, sizeof(sa->spi));
+	return length + 8 + sa->iv_bytes;
+}
+
+/* Outer IP, UDP and ESP where an SA is used, GRE. */
+static void write_header(struct pw_endpoint *endpoint, const struct pw_tunnel *tunnel,
+			 const struct pw_address *remote, const struct pw_sa *sa)
+{
+	uint8_t protocol = protocol_of(tunnel);
+	uint8_t length;
+
+	if (sa)
+		protocol = sa->flags & PW_SA_UDP ? PROTOCOL_UDP : PROTOCOL_ESP;
+	if (tunnel->local.family == AF_INET6) {
+		length = write_ipv6(endpoint->header, tunnel, remote, protocol);
+	} else {
+		length = write_ipv4(endpoint->header, tunnel, remote, protocol);
+		endpoint->partial_sum = words_sum(endpoint->header, length);
+	}
+	endpoint->ip_len = length;
+	if (sa) {
+		endpoint->sa = sa->id;
+		endpoint->esp_at = sa->esp_at;
+		length += write_esp(endpoint->header + length, sa);
+	}
+	endpoint->gre_at = length;
+	if (!tunnel->mpls_in_ip)
+		length += write_gre(endpoint->header + length, tunnel);
+	endpoint->header_len = length;
+}
+
+/* The largest packet, labels included, whose outer packet goes the remote's way in one piece. */
+static uint16_t payload_max(const struct pw_remote *remote, const struct pw_endpoint *endpoint,
+			    const struct pw_sa *sa)
+{
+	uint16_t gre = endpoint->header_len - endpoint->gre_at;
+	uint16_t room = sa ? pw_sa_payload_max(sa, remote->mtu) : remote->mtu;
+	uint16_t around = sa ? gre : endpoint->header_len;
+
+	return room > around ? room - around : 0;
+}
+
 int pw_remote_publish(struct pw_remote *remote)
 {
 	const struct pw_link *link = pw_link_by_index(remote->tunnel);
@@ -257,21 +318,15 @@ int pw_remote_publish(struct pw_remote *remote)
 		.id = remote->id,
 		.match = remote->match,
 	};
+	struct pw_protection protection;
 	uint32_t mtu = link->mtu;
 
-	if (tunnel->local.family == AF_INET6) {
-		endpoint.ip_len = write_ipv6(endpoint.header, tunnel, &remote->remote);
-	} else {
-		endpoint.ip_len = write_ipv4(endpoint.header, tunnel, &remote->remote);
-		endpoint.partial_sum = words_sum(endpoint.header, endpoint.ip_len);
-	}
-	endpoint.header_len = endpoint.ip_len;
-	if (!tunnel->mpls_in_ip)
-		endpoint.header_len += write_gre(endpoint.header + endpoint.ip_len, tunnel);
+	pw_protection_of(&tunnel->local, &remote->remote, protocol_of(tunnel), remote->match.vrf,
+			 &protection);
+	endpoint.protect = protection.protect;
+	write_header(&endpoint, tunnel, &remote->remote, protection.hot);
 	if (remote->mtu)
-		mtu = RTE_MIN(mtu, (uint32_t)(remote->mtu > endpoint.header_len
-						      ? remote->mtu - endpoint.header_len
-						      : 0));
+		mtu = RTE_MIN(mtu, (uint32_t)payload_max(remote, &endpoint, protection.hot));
 	endpoint.mtu = (uint16_t)RTE_MIN(mtu, (uint32_t)UINT16_MAX);
 	return pw_slot_set(&pw_endpoints, remote->id, &endpoint);
 }

@@ -148,9 +148,8 @@ int pw_group_publish(struct pw_path *path)
 
 /* ---- members ----------------------------------------------------------------------------- */
 
-static void members_link(struct pw_path *parent, struct pw_member *members,
-			 struct pw_path *const *children, const uint32_t *weights,
-			 unsigned int count)
+void pw_members_link(struct pw_path *parent, struct pw_member *members,
+		     struct pw_path *const *children, const uint32_t *weights, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		members[i].child = children[i];
@@ -161,7 +160,7 @@ static void members_link(struct pw_path *parent, struct pw_member *members,
 	}
 }
 
-static void members_unlink(struct pw_member *members, unsigned int count)
+void pw_members_unlink(struct pw_member *members, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		LIST_REMOVE(&members[i], by_child);
@@ -179,9 +178,9 @@ void pw_group_reclaim(struct pw_path *path)
 	if (group)
 		pw_slot_free(&pw_groups, group);
 	if (path->kind == PW_PATH_MULTI) {
-		members_unlink(multi->members, multi->count);
+		pw_members_unlink(multi->members, multi->count);
 	} else {
-		members_unlink(object->members, object->count);
+		pw_members_unlink(object->members, object->count);
 		free(object->members);
 	}
 	free(path);
@@ -239,7 +238,7 @@ int pw_multi_take(struct pw_path *const *legs, const uint32_t *weights, unsigned
 	}
 	ret = pw_slot_alloc(&pw_groups, &multi->group);
 	multi->count = count;
-	members_link(&multi->path, multi->members, legs, weights, count);
+	pw_members_link(&multi->path, multi->members, legs, weights, count);
 	if (!ret)
 		ret = pw_group_publish(&multi->path);
 	if (ret) {
@@ -274,7 +273,7 @@ int pw_object_make(uint32_t nhid, bool is_group, struct pw_path *const *members,
 	object->count = count;
 	if (is_group)
 		ret = pw_slot_alloc(&pw_groups, &object->group);
-	members_link(&object->path, object->members, members, weights, count);
+	pw_members_link(&object->path, object->members, members, weights, count);
 	if (!ret)
 		ret = pw_group_publish(&object->path);
 	if (ret) {
@@ -295,7 +294,7 @@ int pw_object_replace(struct pw_object *object, struct pw_path *const *members,
 
 	if (!new)
 		return -ENOMEM;
-	members_link(&object->path, new, members, weights, count);
+	pw_members_link(&object->path, new, members, weights, count);
 	object->members = new;
 	object->count = count;
 	ret = pw_group_publish(&object->path);
@@ -305,7 +304,7 @@ int pw_object_replace(struct pw_object *object, struct pw_path *const *members,
 		old = new;
 		old_count = count;
 	}
-	members_unlink(old, old_count);
+	pw_members_unlink(old, old_count);
 	free(old);
 	return ret;
 }
@@ -347,7 +346,8 @@ void pw_object_delete(struct pw_object *object)
 	pw_path_affect(&object->path);
 	for (user = LIST_FIRST(&object->path.users); user; user = next) {
 		next = LIST_NEXT(user, by_child);
-		if (!((struct pw_object *)user->parent)->gone)
+		if (user->parent->kind == PW_PATH_OBJECT &&
+		    !((struct pw_object *)user->parent)->gone)
 			group_leave((struct pw_object *)user->parent, &object->path);
 	}
 	pw_path_drop(&object->path);

@@ -13,7 +13,8 @@
 static struct pw_label_route **routes; /* by label; untouched pages cost nothing */
 static unsigned int route_count;
 static uint32_t unused_from = PW_LABEL_RESERVED;
-static uint64_t sets_generation; /* of endpoints, when sets were last published */
+static uint8_t only_from_sa[PW_LABELS / 8]; /* bits, by label */
+static uint64_t sets_generation;            /* of endpoints, when sets were last published */
 static unsigned int set_count;
 
 int pw_labels_init(void)
@@ -46,6 +47,7 @@ void pw_labels_fini(void)
 	routes = NULL;
 	route_count = set_count = 0;
 	unused_from = PW_LABEL_RESERVED;
+	memset(only_from_sa, 0, sizeof(only_from_sa));
 }
 
 struct pw_label_route *pw_label_find(uint32_t label)
@@ -103,6 +105,8 @@ static void label_publish(const struct pw_label_route *route)
 		entry.flags = PW_LABEL_TTL_UNIFORM;
 	else if (route->propagate == PW_LABEL_PROPAGATE_OFF)
 		entry.flags = PW_LABEL_TTL_PIPE;
+	if (pw_label_protected(route->label))
+		entry.flags |= PW_LABEL_PROTECTED;
 	pw_label_set(route->label, entry);
 }
 
@@ -124,6 +128,8 @@ int pw_label_put(const struct pw_label_route *model)
 	route->type = model->type;
 	route->protocol = model->protocol;
 	route->propagate = model->propagate;
+	route->source = model->source;
+	route->session = model->session;
 	route->path = model->path;
 	pw_path_hold(route->path);
 	route->path->routes++;
@@ -236,6 +242,21 @@ int pw_label_allow(uint32_t label, const struct pw_address *remotes, uint32_t co
 	}
 	free(old.remotes);
 	return 0;
+}
+
+bool pw_label_protected(uint32_t label)
+{
+	return only_from_sa[label / 8] & 1u << label % 8;
+}
+
+void pw_label_protect(uint32_t label, bool on)
+{
+	if (on)
+		only_from_sa[label / 8] |= (uint8_t)(1u << label % 8);
+	else
+		only_from_sa[label / 8] &= (uint8_t) ~(1u << label % 8);
+	if (routes[label])
+		label_publish(routes[label]);
 }
 
 void pw_labels_resolve(void)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -15,33 +14,24 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-#include "control/client.h"
 #include "control/control.h"
+#include "control/core.h"
 #include "control/eal.h"
+#include "control/feed/fpm.h"
 #include "control/feed/kernel.h"
 #include "control/loop.h"
 #include "control/options.h"
 #include "control/socket.h"
 #include "control/startup.h"
-#include "dataplane/path.h"
-#include "dataplane/table/endpoint.h"
-#include "dataplane/table/interface.h"
-#include "dataplane/table/label.h"
-#include "dataplane/table/neighbour.h"
-#include "dataplane/table/nexthop.h"
-#include "dataplane/table/vrf.h"
 #include "dataplane/worker.h"
 #include "drivers/port.h"
-#include "lib/retire.h"
+#include "lib/log.h"
 
-#define PUNT_BURST     64
-#define PUNT_PER_ROUND 1024
-#define RETIRE_WAIT_MS 1
-#define FILES_MAX      32768 /* one a kernel face */
-#define LINK_POLL_MS   1000
+#define FILES_MAX    32768 /* one a kernel face */
+#define LINK_POLL_MS 1000
 
 static struct pw_options options;
-static int wake_fd = -1, signal_fd = -1;
+static int signal_fd = -1;
 static int exit_status;
 
 static void notify(const char *state)
@@ -65,39 +55,6 @@ static void signal_event(uint32_t events, void *context)
 	}
 }
 
-/** Packets that wait for a neighbour, and those for the kernel. */
-static void wake_event(uint32_t events, void *context)
-{
-	struct rte_mbuf *mbufs[PUNT_BURST];
-	unsigned int taken = 0;
-
-	eventfd_read(wake_fd, &(eventfd_t){0});
-	for (uint16_t i = 0; i < pw_worker_count; i++) {
-		unsigned int count;
-
-		while (taken < PUNT_PER_ROUND &&
-		       (count = rte_ring_sc_dequeue_burst(pw_workers[i]->punt, (void **)mbufs,
-							  PUNT_BURST, NULL))) {
-			for (unsigned int k = 0; k < count; k++)
-				pw_punt_take(mbufs[k]);
-			taken += count;
-		}
-	}
-	if (taken >= PUNT_PER_ROUND)
-		eventfd_write(wake_fd, 1);
-}
-
-static void resolve_hook(void *context)
-{
-	pw_resolve();
-}
-
-static void retire_hook(void *context)
-{
-	if (pw_retire_poll())
-		pw_loop_again(RETIRE_WAIT_MS);
-}
-
 static void link_timer(void *context)
 {
 	pw_link_poll();
@@ -119,60 +76,48 @@ static void startup_done(int status)
 
 /* ---- up and down ------------------------------------------------------------------------- */
 
-static int retire_start(void)
+static int core_start(void)
 {
-	return pw_retire_init(options.workers);
+	return pw_core_start(&(struct pw_core_options){.workers = options.workers,
+						       .mbufs = options.mbufs,
+						       .lpm_bytes = options.lpm_bytes});
 }
 
-static int vrf_start(void)
+static int port_open(const struct pw_port_spec *spec)
 {
-	return pw_vrf_table_init(options.lpm_bytes);
-}
+	char error[256];
+	int index = pw_port_open(spec, error, sizeof(error));
 
-static int workers_start(void)
-{
-	return pw_workers_init(options.workers, options.mbufs);
+	if (index < 0) {
+		pw_error("port %s: %s", spec->name, error);
+		return index;
+	}
+	if (pw_link_add_port((uint16_t)index))
+		return 0;
+	index = -errno;
+	pw_error("port %s: cannot make its link: %s", spec->name, strerror(errno));
+	return index;
 }
 
 static int ports_open(void)
 {
-	char error[256];
+	int ret = 0;
 
-	for (size_t i = 0; i < options.port_count; i++) {
-		const struct pw_port_spec *spec = &options.ports[i];
-		int index = pw_port_open(spec, error, sizeof(error));
+	for (size_t i = 0; i < options.port_count && !ret; i++)
+		ret = port_open(&options.ports[i]);
+	if (ret)
+		pw_port_close_all();
+	return ret;
+}
 
-		if (index < 0) {
-			pw_error("port %s: %s", spec->name, error);
-			return index;
-		}
-		if (!pw_link_add_port((uint16_t)index)) {
-			index = -errno;
-			pw_error("port %s: cannot make its link: %s", spec->name, strerror(errno));
-			return index;
-		}
-	}
-	return 0;
+static int link_timer_start(void)
+{
+	return pw_loop_timer(LINK_POLL_MS, link_timer, NULL) ? 0 : -errno;
 }
 
 static int workers_run(void)
 {
-	wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (wake_fd < 0 || !pw_loop_watch(wake_fd, EPOLLIN, wake_event, NULL))
-		return -errno;
-	return pw_workers_start(wake_fd);
-}
-
-static int hooks_start(void)
-{
-	int ret = pw_loop_after_round(resolve_hook, NULL);
-
-	/* Answers go out when what they say is true for the workers too. */
-	ret = ret ? ret : pw_loop_after_round(pw_client_flush_all, NULL);
-	ret = ret ? ret : pw_loop_after_round(retire_hook, NULL);
-	if (!ret && !pw_loop_timer(LINK_POLL_MS, link_timer, NULL))
-		ret = -errno;
-	return ret;
+	return pw_workers_start(pw_core_wake_fd());
 }
 
 static int socket_start(void)
@@ -185,74 +130,55 @@ static int socket_start(void)
 	return ret;
 }
 
+static int kernel_start(void)
+{
+	pw_kernel_routes_enable(!options.no_kernel_routes);
+	return pw_kernel_feed_init();
+}
+
+static int fpm_start(void)
+{
+	return pw_fpm_start(&options.fpm);
+}
+
+static void signals_stop(void)
+{
+	if (signal_fd >= 0)
+		close(signal_fd);
+	signal_fd = -1;
+}
+
 static int signals_start(void)
 {
 	sigset_t set;
+	int ret;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (signal_fd < 0 || !pw_loop_watch(signal_fd, EPOLLIN, signal_event, NULL))
-		return -errno;
-	return 0;
+	if (signal_fd >= 0 && pw_loop_watch(signal_fd, EPOLLIN, signal_event, NULL))
+		return 0;
+	ret = -errno;
+	signals_stop();
+	return ret;
 }
 
-/** Every part, in the order of starting. Those with a NULL name have said what is wrong. */
-static const struct part {
-	const char *name;
-	int (*start)(void);
-	void (*stop)(void);
-} parts[] = {
-	{"event loop", pw_loop_init, pw_loop_fini},
-	{"signals", signals_start, NULL},
-	{"reclamation", retire_start, pw_retire_fini},
-	{"packet field", pw_packet_register, NULL},
-	{"interface table", pw_interface_table_init, pw_interface_table_fini},
-	{"VRF table", vrf_start, pw_vrf_table_fini},
-	{"neighbour table", pw_neighbour_table_init, pw_neighbour_table_fini},
-	{"next-hop table", pw_nexthop_table_init, pw_nexthop_table_fini},
-	{"endpoint table", pw_endpoint_table_init, pw_endpoint_table_fini},
-	{"label table", pw_label_table_init, pw_label_table_fini},
-	{"workers", workers_start, pw_workers_fini},
-	{"routes", pw_route_init, pw_route_fini},
-	{"links", pw_link_init, pw_link_fini},
-	{"event loop's hooks", hooks_start, NULL},
+/**
+ * What the daemon has beside the core. The workers' threads are last, so that they end first:
+ * what they hold is sent, nothing more is received, and then the rest goes.
+ */
+static const struct pw_part parts[] = {
+	{NULL, core_start, pw_core_stop},
+	{"signals", signals_start, signals_stop},
+	{"timer of links", link_timer_start, NULL},
 	{NULL, ports_open, pw_port_close_all},
-	{"workers' threads", workers_run, NULL},
-	{"kernel mirror", pw_kernel_feed_init, pw_kernel_feed_fini},
+	{"kernel mirror", kernel_start, pw_kernel_feed_fini},
 	{NULL, socket_start, pw_socket_close},
 	{"statistics", pw_statistics_init, pw_statistics_fini},
+	{NULL, fpm_start, pw_fpm_stop},
+	{"workers' threads", workers_run, pw_workers_stop},
 };
-#define PARTS (sizeof(parts) / sizeof(parts[0]))
-
-static size_t parts_start(void)
-{
-	size_t count;
-
-	for (count = 0; count < PARTS; count++) {
-		int ret = parts[count].start();
-
-		if (!ret)
-			continue;
-		if (parts[count].name)
-			pw_error("cannot start (%s): %s", parts[count].name, strerror(-ret));
-		break;
-	}
-	return count;
-}
-
-static void parts_stop(size_t count)
-{
-	pw_workers_stop(); /* what they hold is sent; nothing more is received */
-	while (count--)
-		if (parts[count].stop)
-			parts[count].stop();
-	if (wake_fd >= 0)
-		close(wake_fd);
-	if (signal_fd >= 0)
-		close(signal_fd);
-}
 
 static void signals_block(void)
 {
@@ -290,8 +216,6 @@ static void signals_release(void)
 
 int main(int argc, char **argv)
 {
-	size_t started;
-
 	switch (pw_options_parse(argc, argv, &options)) {
 	case PW_OPTIONS_EXIT:
 		return 0;
@@ -305,8 +229,7 @@ int main(int argc, char **argv)
 	files_allow();
 	if (pw_eal_init(&options))
 		return 1;
-	started = parts_start();
-	if (started == PARTS) {
+	if (pw_parts_start(parts, RTE_DIM(parts)) == 0) {
 		if (pw_startup_run(options.startup, options.startup_count,
 				   options.socket.path ? options.socket.path : PW_SOCKET_PATH,
 				   startup_done))
@@ -315,11 +238,11 @@ int main(int argc, char **argv)
 			pw_loop_run();
 		notify("STOPPING=1");
 		pw_startup_stop();
+		signals_release();
+		pw_parts_stop(parts, RTE_DIM(parts));
 	} else {
 		exit_status = 1;
 	}
-	signals_release();
-	parts_stop(started);
 	pw_eal_fini();
 	pw_options_free(&options);
 	return exit_status;

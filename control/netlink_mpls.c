@@ -182,6 +182,16 @@ static int check_flags(struct pw_request *request, const struct pw_label_route *
 	return 0;
 }
 
+/* A label has one route, so a feed's stands back behind the operator's. */
+static int check_owner(struct pw_request *request, const struct pw_label_route *old)
+{
+	if (!request->feed || !old || old->source == request->feed->source)
+		return 0;
+	return pw_refuse(request, NULL, -EEXIST,
+			 "File exists: label %u has a route that the operator configured",
+			 old->label);
+}
+
 static int get_model(struct pw_request *request, const struct nlattr **table,
 		     struct pw_label_route *model)
 {
@@ -192,6 +202,8 @@ static int get_model(struct pw_request *request, const struct nlattr **table,
 				 "Only unicast and blackhole routes for labels");
 	model->type = rtm->rtm_type;
 	model->protocol = rtm->rtm_protocol;
+	model->source = request->feed ? request->feed->source : 0;
+	model->session = request->feed ? request->feed->session : 0;
 	if (table[RTA_TTL_PROPAGATE]) {
 		uint8_t propagate = mnl_attr_get_u8(table[RTA_TTL_PROPAGATE]);
 
@@ -221,7 +233,9 @@ static int label_new(struct pw_request *request)
 	if (ret)
 		return ret;
 	old = pw_label_find(model.label);
-	ret = check_flags(request, old);
+	ret = check_owner(request, old);
+	if (!ret)
+		ret = check_flags(request, old);
 	if (!ret)
 		ret = get_path(request, table, &model);
 	if (ret)
@@ -272,6 +286,9 @@ static int label_delete(struct pw_request *request)
 	if (rtm->rtm_protocol && rtm->rtm_protocol != route->protocol)
 		return pw_refuse(request, NULL, -ESRCH,
 				 "No such process: the label's route has another protocol");
+	if (request->feed && route->source != request->feed->source)
+		return pw_refuse(request, NULL, -ESRCH,
+				 "No such process: the label's route is the operator's");
 	pw_label_notify(route, RTM_DELROUTE, 0);
 	pw_label_delete(route);
 	return 0;

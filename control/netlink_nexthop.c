@@ -253,6 +253,7 @@ static int object_create(struct pw_request *request, struct wanted *wanted)
 		return pw_refuse(request, NULL, ret, "No room for another nexthop");
 	object->family = wanted->family;
 	object->protocol = wanted->protocol;
+	object->source = request->feed ? request->feed->source : 0;
 	pw_object_add(object);
 	pw_object_notify(object, RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_EXCL);
 	return 0;
@@ -274,6 +275,7 @@ static int object_change(struct pw_request *request, struct pw_object *object,
 		leg = (const struct pw_leg *)wanted->members[0];
 		LIST_FOREACH (user, &object->path.users, by_child)
 			if (leg->hop.type == RTN_BLACKHOLE &&
+			    user->parent->kind == PW_PATH_OBJECT &&
 			    ((struct pw_object *)user->parent)->count > 1)
 				return pw_refuse(
 					request, NULL, -EINVAL,
@@ -288,6 +290,7 @@ static int object_change(struct pw_request *request, struct pw_object *object,
 		return pw_refuse(request, NULL, ret, "No room to replace the nexthop");
 	object->family = wanted->family;
 	object->protocol = wanted->protocol;
+	object->source = request->feed ? request->feed->source : 0;
 	/* Labels that lead here may be swapped now where they were popped. */
 	pw_path_affect(&object->path);
 	pw_object_notify(object, RTM_NEWNEXTHOP, NLM_F_REPLACE);

@@ -13,6 +13,7 @@
 #include "dataplane/table/endpoint.h"
 #include "dataplane/table/label.h"
 #include "dataplane/table/neighbour.h"
+#include "dataplane/table/sa.h"
 #include "dataplane/table/vrf.h"
 
 #define MESSAGE_ROOM   (512 + PW_STATISTICS_NEXTHOP_ROOM)
@@ -142,6 +143,26 @@ static void put_tunnel(struct nlmsghdr *nlh, const struct pw_link *link)
 			 underlay != NULL ? pw_link_table(underlay) : (uint32_t)RT_TABLE_MAIN);
 }
 
+static void put_protection(struct nlmsghdr *nlh, const struct pw_endpoint *endpoint)
+{
+	const char *outward = "clear", *inward = "any";
+
+	if (endpoint->protect & PW_PROTECT_BLOCK_OUT)
+		outward = "blocked";
+	else if (endpoint->sa != 0)
+		outward = "esp";
+	else if (endpoint->protect & PW_PROTECT_OUT)
+		outward = "required";
+	if (endpoint->protect & PW_PROTECT_BLOCK_IN)
+		inward = "blocked";
+	else if (endpoint->protect & PW_PROTECT_IN)
+		inward = "esp";
+	mnl_attr_put_strz(nlh, PW_TUNNEL_ATTR_PROTECTION, outward);
+	if (endpoint->sa != 0)
+		mnl_attr_put_u32(nlh, PW_TUNNEL_ATTR_SPI, ntohl(pw_sa_get(endpoint->sa)->spi));
+	mnl_attr_put_strz(nlh, PW_TUNNEL_ATTR_INWARD, inward);
+}
+
 static void put_endpoint(struct nlmsghdr *nlh, const struct pw_endpoint *endpoint)
 {
 	const struct pw_vrf *vrf = pw_vrf_get(endpoint->vrf);
@@ -157,6 +178,7 @@ static void put_endpoint(struct nlmsghdr *nlh, const struct pw_endpoint *endpoin
 	if (vrf != NULL)
 		mnl_attr_put_u32(nlh, PW_TUNNEL_ATTR_TABLE, vrf->table);
 	pw_statistics_put_nexthop(nlh, PW_TUNNEL_ATTR_UNDERLAY, endpoint->underlay);
+	put_protection(nlh, endpoint);
 }
 
 /** cursor[0]: 0 tunnels, 1 endpoints; cursor[1]: the last link, or the next endpoint. */
@@ -247,6 +269,8 @@ static void put_label(struct nlmsghdr *nlh, const struct pw_label_route *route)
 		mnl_attr_put_strz(nlh, PW_LABEL_ATTR_TTL, "pipe");
 	if (route->remote_count > 0)
 		put_allowed(nlh, route);
+	if (entry.flags & PW_LABEL_PROTECTED)
+		mnl_attr_put_u8(nlh, PW_LABEL_ATTR_PROTECT, 1);
 }
 
 /** cursor[0]: the lowest label that is yet to be told. */

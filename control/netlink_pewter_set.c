@@ -77,6 +77,37 @@ static int set_label_allow(struct pw_request *request)
 	return 0;
 }
 
+static const struct pw_attribute_policy label_policy[PW_LABEL_SET_ATTR_COUNT] = {
+	[PW_LABEL_SET_ATTR_LABEL] = {.name = "PW_LABEL_SET_ATTR_LABEL", .min = 4, .max = 4},
+	[PW_LABEL_SET_ATTR_PROTECT] = {.name = "PW_LABEL_SET_ATTR_PROTECT", .min = 1, .max = 1},
+};
+
+static int set_label(struct pw_request *request)
+{
+	const struct nlattr *table[PW_LABEL_SET_ATTR_COUNT];
+	const struct nlattr *protect;
+	uint32_t label;
+	int ret = pw_request_attributes(request, sizeof(struct rtgenmsg), "label", label_policy,
+					PW_LABEL_SET_ATTR_COUNT - 1, table);
+
+	if (ret != 0)
+		return ret;
+	if (table[PW_LABEL_SET_ATTR_LABEL] == NULL)
+		return pw_refuse(request, NULL, -EINVAL, "no label given");
+	label = mnl_attr_get_u32(table[PW_LABEL_SET_ATTR_LABEL]);
+	if (label < PW_LABEL_RESERVED || label >= PW_LABELS)
+		return pw_refuse(request, table[PW_LABEL_SET_ATTR_LABEL], -EINVAL,
+				 "label %u is none of %d to %u", label, PW_LABEL_RESERVED,
+				 PW_LABELS - 1);
+	protect = table[PW_LABEL_SET_ATTR_PROTECT];
+	if (protect == NULL)
+		return pw_refuse(request, NULL, -EINVAL, "nothing to set");
+	if (mnl_attr_get_u8(protect) > 1)
+		return pw_refuse(request, protect, -EINVAL, "protection is 0 or 1");
+	pw_label_protect(label, mnl_attr_get_u8(protect) != 0);
+	return 0;
+}
+
 static const struct pw_attribute_policy tunnel_policy[PW_TUNNEL_SET_ATTR_COUNT] = {
 	[PW_TUNNEL_SET_ATTR_NAME] = {.name = "PW_TUNNEL_SET_ATTR_NAME", .min = 2, .max = IFNAMSIZ},
 	[PW_TUNNEL_SET_ATTR_TTL_MODEL] = {.name = "PW_TUNNEL_SET_ATTR_TTL_MODEL",
@@ -188,4 +219,5 @@ void pw_netlink_pewter_set_register(void)
 	pw_request_register(PW_MSG_LABEL_ALLOW, -1, set_label_allow, NULL);
 	pw_request_register(PW_MSG_TUNNEL_SET, -1, set_tunnel, NULL);
 	pw_request_register(PW_MSG_LINK_SET, -1, set_link, NULL);
+	pw_request_register(PW_MSG_LABEL_SET, -1, set_label, NULL);
 }

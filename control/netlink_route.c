@@ -136,6 +136,7 @@ static int get_header(struct pw_request *request, const struct rtmsg *rtm,
 	spec->protocol = rtm->rtm_protocol;
 	spec->scope = rtm->rtm_scope;
 	spec->flags = request->nlh->nlmsg_flags;
+	spec->feed = request->feed;
 	if (table[RTA_PRIORITY])
 		spec->metric = mnl_attr_get_u32(table[RTA_PRIORITY]);
 	if (!spec->metric && !delete &&spec->family == AF_INET6)
@@ -340,7 +341,7 @@ static int route_new(struct pw_request *request)
 		ret = pw_hops_take(request, &spec, spec.family, sources, &path);
 	if (ret)
 		return ret;
-	ret = pw_route_configure(&spec, path);
+	ret = spec.feed ? pw_route_feed_set(&spec, path) : pw_route_configure(&spec, path);
 	pw_path_drop(path);
 	return ret ? refuse_change(request, ret) : 0;
 }
@@ -358,7 +359,7 @@ static int route_delete(struct pw_request *request)
 	if (spec.hop_count == 1 && !spec.multipath && !spec.hops[0].oif &&
 	    !spec.hops[0].gateway.family && !spec.hops[0].label_count)
 		spec.hop_count = 0;
-	ret = pw_route_unconfigure(&spec);
+	ret = spec.feed ? pw_route_feed_delete(&spec) : pw_route_unconfigure(&spec);
 	return ret ? refuse_change(request, ret) : 0;
 }
 
@@ -372,6 +373,7 @@ void pw_netlink_route_init(void)
 		pw_request_register(RTM_GETROUTE, families[i], pw_netlink_route_get,
 				    pw_netlink_route_dump);
 	}
+	pw_request_register_ahead(pw_routes_ahead);
 	/* Any other family means all, as in the kernel: "ip route show table all", pyroute2. */
 	pw_request_register(RTM_GETROUTE, -1, NULL, pw_netlink_route_dump);
 }

@@ -32,9 +32,11 @@ struct answer {
 
 static const struct pw_route *prefix_choose(const struct pw_prefix *prefix, uint32_t oif)
 {
-	const struct pw_route *route = prefix->routes;
+	const struct pw_route *route = pw_route_best(prefix);
 
-	for (; route; route = route->next)
+	if (!oif && route && route->source != PW_ROUTE_NEIGHBOUR)
+		return route;
+	for (route = prefix->routes; route; route = route->next)
 		if (!route->path->dead && route->source != PW_ROUTE_NEIGHBOUR &&
 		    (!oif || route->type != RTN_UNICAST || pw_path_uses_link(route->path, oif)))
 			return route;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <linux/rtnetlink.h>
+#include <rte_common.h>
 #include <rte_jhash.h>
 
 #include "control/endpoint.h"
@@ -25,7 +26,7 @@ int pw_nexthop_init(void)
 	by_link = calloc(PW_INTERFACES, sizeof(*by_link));
 	by_neighbour = calloc(PW_NEIGHBOURS, sizeof(*by_neighbour));
 	by_endpoint = calloc(PW_ENDPOINTS, sizeof(*by_endpoint));
-	if (by_link && by_neighbour && by_endpoint && !pw_path_table_init())
+	if (by_link && by_neighbour && by_endpoint && !pw_pairs_init() && !pw_path_table_init())
 		return 0;
 	pw_nexthop_fini();
 	return -ENOMEM;
@@ -38,6 +39,7 @@ void pw_nexthop_fini(void)
 	free(by_endpoint);
 	by_link = by_neighbour = by_endpoint = NULL;
 	pw_path_table_fini();
+	pw_pairs_fini();
 }
 
 /* ---- a leg's resources ------------------------------------------------------------------- */
@@ -249,6 +251,20 @@ static uint32_t hop_hash(const struct pw_hop *hop)
 	return rte_jhash(hop, sizeof(*hop), 0);
 }
 
+#define LEGS_AHEAD 32
+
+void pw_legs_ahead(const struct pw_hop *hops, unsigned int n)
+{
+	uint32_t values[LEGS_AHEAD];
+
+	for (unsigned int i = 0; i < n && i < LEGS_AHEAD; i++) {
+		values[i] = hop_hash(&hops[i]);
+		pw_path_hash_ahead(values[i], false);
+	}
+	for (unsigned int i = 0; i < n && i < LEGS_AHEAD; i++)
+		pw_path_hash_ahead(values[i], true);
+}
+
 int pw_leg_take(const struct pw_hop *hop, struct pw_path **path, const char **why)
 {
 	uint32_t value = hop_hash(hop);
@@ -260,12 +276,12 @@ int pw_leg_take(const struct pw_hop *hop, struct pw_path **path, const char **wh
 		pw_path_hold(*path);
 		return 0;
 	}
-	leg = calloc(1, sizeof(*leg));
+	leg = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*leg), RTE_CACHE_LINE_SIZE));
 	if (!leg) {
 		*why = leg_why(-ENOMEM);
 		return -ENOMEM;
 	}
-	leg->hop = *hop;
+	*leg = (struct pw_leg){.hop = *hop};
 	ret = pw_path_init(&leg->path, PW_PATH_LEG);
 	if (!ret) {
 		ret = leg_bind(leg);

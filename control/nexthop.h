@@ -21,11 +21,13 @@
  *   leg     one way out                        (nexthop.c)
  *   multi   several legs with weights          (group.c)
  *   object  a next-hop object or group with an id of its own, see ip-nexthop(8) (group.c)
+ *   pair    a path and the one that takes over from it (pair.c)
  */
 enum pw_path_kind {
 	PW_PATH_LEG,
 	PW_PATH_MULTI,
 	PW_PATH_OBJECT,
+	PW_PATH_PAIR,
 };
 
 #define PW_TABLES_MANY UINT32_MAX
@@ -64,7 +66,8 @@ struct pw_path {
 	bool affected; /* routes through it must be looked at again */
 	bool hashed;
 	uint32_t refs;
-	uint32_t routes; /* of these, how many are routes */
+	uint32_t routes; /* of these, how many are routes; pair: prefixes */
+	uint32_t paired; /* of the routes, those that a pair with this path looks after */
 	uint32_t table;  /* where all of them are, PW_TABLES_MANY when in several */
 	uint32_t id;     /* next-hop id */
 	uint32_t hash;
@@ -72,6 +75,7 @@ struct pw_path {
 	LIST_HEAD(, pw_member) users;
 	TAILQ_ENTRY(pw_path) dirty;
 };
+static_assert(sizeof(struct pw_path) == 64, "a line; what a leg is compared by is on the next");
 
 struct pw_leg {
 	struct pw_path path;
@@ -96,6 +100,7 @@ struct pw_object {
 	uint32_t nhid; /* the operator's id */
 	uint8_t family;
 	uint8_t protocol;
+	uint8_t source; /* a feed's, 0: the operator's */
 	bool is_group;
 	bool gone; /* deleted; kept while routes still refer to it */
 	uint32_t group;
@@ -112,6 +117,9 @@ struct pw_object {
  * sentence in @p why.
  */
 int pw_leg_take(const struct pw_hop *hop, struct pw_path **path, const char **why);
+
+/** Fetches into the cache what pw_leg_take() will read for each of @p n hops. Changes nothing. */
+void pw_legs_ahead(const struct pw_hop *hops, unsigned int n);
 
 /** Counts another user; the last pw_path_drop() frees after a grace period. */
 void pw_path_hold(struct pw_path *path);
@@ -178,6 +186,8 @@ int pw_path_init(struct pw_path *path, enum pw_path_kind kind);
 struct pw_path *pw_path_hash_find(uint32_t hash,
 				  bool (*equal)(const struct pw_path *path, const void *key),
 				  const void *key);
+/** Fetches the bucket, or with @p chain what is in it. */
+void pw_path_hash_ahead(uint32_t hash, bool chain);
 void pw_path_hash_add(struct pw_path *path, uint32_t hash);
 void pw_path_hash_remove(struct pw_path *path);
 
@@ -226,6 +236,33 @@ static inline const struct pw_leg *pw_leg_const(const struct pw_path *path)
 {
 	return path->kind == PW_PATH_LEG ? (const struct pw_leg *)path : NULL;
 }
+
+/** A path's members, held and told of its children's changes. Without weights: 1 each. */
+void pw_members_link(struct pw_path *parent, struct pw_member *members,
+		     struct pw_path *const *children, const uint32_t *weights, unsigned int count);
+void pw_members_unlink(struct pw_member *members, unsigned int count);
+
+/* ---- a path and its backup (pair.c) ------------------------------------------------------ */
+
+/**
+ * The pair of two paths: what workers have under its id is the primary while that is usable, and
+ * the backup while only that is. 0, -ENOSPC, -ENOMEM.
+ */
+int pw_pair_take(struct pw_path *primary, struct pw_path *backup, struct pw_path **path);
+int pw_pair_publish(struct pw_path *path);
+void pw_pair_reclaim(struct pw_path *path);
+
+/** The pair that has the next-hop id, or NULL. */
+struct pw_path *pw_pair_of(uint32_t id);
+
+/** Which of the two is in use. */
+const struct pw_path *pw_pair_active(const struct pw_path *path);
+
+/** A prefix got (+1) or lost (-1) the pair. */
+void pw_pair_installed(struct pw_path *path, int change);
+
+int pw_pairs_init(void);
+void pw_pairs_fini(void);
 
 /* ---- checks (resolve.c) ------------------------------------------------------------------ */
 

@@ -17,6 +17,7 @@
 #define MBUFS_MIN       2048
 #define MBUFS_MAX       (16u << 20)
 #define CPU_MAX         CPU_SETSIZE
+#define FPM_HOLD_MAX    86400
 
 enum {
 	OPTION_ALLOW_UID = 256,
@@ -24,6 +25,11 @@ enum {
 	OPTION_MBUFS,
 	OPTION_NO_HUGE,
 	OPTION_LPM_MEMORY,
+	OPTION_CRYPTO,
+	OPTION_FPM,
+	OPTION_FPM_HOLD,
+	OPTION_FPM_INTERFACE,
+	OPTION_NO_KERNEL_ROUTES,
 };
 
 static const struct option longs[] = {
@@ -37,6 +43,11 @@ static const struct option longs[] = {
 	{"mbufs", required_argument, NULL, OPTION_MBUFS},
 	{"no-huge", no_argument, NULL, OPTION_NO_HUGE},
 	{"lpm-memory", required_argument, NULL, OPTION_LPM_MEMORY},
+	{"fpm", optional_argument, NULL, OPTION_FPM},
+	{"fpm-hold", required_argument, NULL, OPTION_FPM_HOLD},
+	{"fpm-interface", required_argument, NULL, OPTION_FPM_INTERFACE},
+	{"no-kernel-routes", no_argument, NULL, OPTION_NO_KERNEL_ROUTES},
+	{"crypto", required_argument, NULL, OPTION_CRYPTO},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{0},
@@ -60,6 +71,14 @@ static const char usage[] =
 	"      --mbufs N         packet buffers\n"
 	"      --lpm-memory MIB  bound of the memory that routes take (default 1024)\n"
 	"      --no-huge         do without hugepages\n"
+	"      --crypto ENGINE   who seals and opens ESP: ipsec_mb (default), or\n"
+	"                        cryptodev=NAME[,wait=MILLISECONDS]\n"
+	"      --no-kernel-routes  do not take the kernel's routes for the underlay\n"
+	"      --fpm[=ADDRESS[:PORT]]  take routes of FRR's zebra by FPM (default 127.0.0.1:2620)\n"
+	"      --fpm-hold SECONDS  from a reconnection until routes that did not come again go\n"
+	"                        (default 60)\n"
+	"      --fpm-interface INTERFACE=LINK  the kernel's interface, by name or number, is this\n"
+	"                        link (may be repeated)\n"
 	"  -h, --help            this text\n"
 	"  -V, --version         the version\n";
 
@@ -221,6 +240,41 @@ static int port_option(const char *text, struct pw_options *options)
 	return 0;
 }
 
+static int fpm_interface_option(const char *text, struct pw_fpm_options *fpm)
+{
+	struct pw_fpm_map *map = realloc(fpm->map, (fpm->map_count + 1) * sizeof(*map));
+
+	if (!map)
+		return bad("out of memory");
+	fpm->map = map;
+	if (pw_fpm_parse_map(text, &map[fpm->map_count]))
+		return bad("--fpm-interface takes INTERFACE=LINK, not \"%s\"", text);
+	fpm->map_count++;
+	return 0;
+}
+
+static int fpm_option(int option, struct pw_options *options)
+{
+	unsigned long number = 0;
+	int ret;
+
+	switch (option) {
+	case OPTION_FPM:
+		options->fpm.enabled = true;
+		if (pw_fpm_parse_address(optarg, &options->fpm.address))
+			return bad("--fpm takes an address and a port, such as 127.0.0.1:2620 or "
+				   "[::1]:2620, not \"%s\"",
+				   optarg);
+		return 0;
+	case OPTION_FPM_HOLD:
+		ret = number_option("fpm-hold", optarg, 1, FPM_HOLD_MAX, &number);
+		options->fpm.hold = (uint32_t)number;
+		return ret;
+	default:
+		return fpm_interface_option(optarg, &options->fpm);
+	}
+}
+
 /* ---- the command line -------------------------------------------------------------------- */
 
 static int level_option(const char *text, struct pw_options *options)
@@ -230,6 +284,15 @@ static int level_option(const char *text, struct pw_options *options)
 	if (level < 0)
 		return bad("--log-level takes error, warning, info or debug, not \"%s\"", text);
 	options->log_level = (enum pw_log_level)level;
+	return 0;
+}
+
+static int crypto_option(const char *text, struct pw_options *options)
+{
+	char why[PW_CRYPTO_WHY_BYTES];
+
+	if (pw_crypto_engine_parse(text, &options->crypto, why))
+		return bad("--crypto: %s", why);
 	return 0;
 }
 
@@ -262,9 +325,18 @@ static int option_take(int option, struct pw_options *options)
 		ret = number_option("lpm-memory", optarg, 1, LPM_MIB_MAX, &number);
 		options->lpm_bytes = (size_t)number << 20;
 		return ret;
+	case OPTION_CRYPTO:
+		return crypto_option(optarg, options);
 	case OPTION_NO_HUGE:
 		options->no_huge = true;
 		return 0;
+	case OPTION_NO_KERNEL_ROUTES:
+		options->no_kernel_routes = true;
+		return 0;
+	case OPTION_FPM:
+	case OPTION_FPM_HOLD:
+	case OPTION_FPM_INTERFACE:
+		return fpm_option(option, options);
 	default:
 		return -EINVAL; /* getopt has said why */
 	}
@@ -287,6 +359,7 @@ enum pw_options_result pw_options_parse(int argc, char **argv, struct pw_options
 		.workers = 1,
 		.log_level = PW_LOG_INFO,
 		.lpm_bytes = (size_t)LPM_MIB_DEFAULT << 20,
+		.fpm.hold = PW_FPM_HOLD,
 	};
 	while ((option = getopt_long(own, argv, "w:s:f:p:l:hV", longs, NULL)) != -1) {
 		if (option == 'h' || option == 'V') {
@@ -316,4 +389,5 @@ void pw_options_free(struct pw_options *options)
 	free(options->ports);
 	free(options->socket.uids.ids);
 	free(options->socket.gids.ids);
+	free(options->fpm.map);
 }

@@ -6,8 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/feed/fpm.h"
 #include "control/socket.h"
 #include "dataplane/worker.h"
+#include "drivers/crypto.h"
 #include "drivers/port.h"
 #include "lib/log.h"
 
@@ -25,6 +27,9 @@ struct pw_options {
 	unsigned int mbufs; /* packet buffers, 0 = so many as workers and ports call for */
 	size_t lpm_bytes;   /* bound of the route tables' memory */
 	bool no_huge;
+	struct pw_crypto_engine_spec crypto;
+	bool no_kernel_routes; /* the kernel's main table is not mirrored */
+	struct pw_fpm_options fpm;
 	char **eal; /* what follows "--" */
 	int eal_count;
 };

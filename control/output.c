@@ -15,10 +15,18 @@ static size_t record_size(size_t size)
 	return sizeof(uint32_t) + ((size + 3) & ~(size_t)3);
 }
 
+/** What is not, or no longer, waiting. */
+static void output_wipe(const struct output *output, size_t from, size_t to)
+{
+	if (output->secret && output->data)
+		explicit_bzero(output->data + from, to - from);
+}
+
 void output_reset(struct output *output)
 {
+	output_wipe(output, 0, output->tail);
 	free(output->data);
-	*output = (struct output){0};
+	*output = (struct output){.secret = output->secret};
 }
 
 static int output_reserve(struct output *output, size_t size)
@@ -30,6 +38,7 @@ static int output_reserve(struct output *output, size_t size)
 		return 0;
 	if (waiting + size <= capacity / 2) { /* room at the front, and cheap enough to move */
 		memmove(output->data, output->data + output->head, waiting);
+		output_wipe(output, waiting, output->tail);
 		output->head = 0;
 		output->tail = waiting;
 		return 0;
@@ -43,8 +52,12 @@ static int output_reserve(struct output *output, size_t size)
 		return -ENOMEM;
 	if (waiting)
 		memcpy(data, output->data + output->head, waiting);
+	output_wipe(output, 0, output->tail);
 	free(output->data);
-	*output = (struct output){.data = data, .tail = waiting, .capacity = capacity};
+	*output = (struct output){.data = data,
+				  .tail = waiting,
+				  .capacity = capacity,
+				  .secret = output->secret};
 	return 0;
 }
 
@@ -95,8 +108,12 @@ int output_send(struct output *output, int fd)
 			continue;
 		if (sent < 0)
 			return errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
-		for (int i = 0; i < sent; i++)
-			output->head += record_size(vectors[i].iov_len);
+		for (int i = 0; i < sent; i++) {
+			size_t record = record_size(vectors[i].iov_len);
+
+			output_wipe(output, output->head, output->head + record);
+			output->head += record;
+		}
 	}
 	if (output->capacity > CAPACITY_KEEP)
 		output_reset(output);

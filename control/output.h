@@ -2,6 +2,7 @@
 #ifndef PW_OUTPUT_H
 #define PW_OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,7 @@ struct output {
 	uint8_t *data;     /* records: size, then the packet, padded to 4 bytes */
 	size_t head, tail; /* bytes sent, bytes filled */
 	size_t capacity;   /* bytes */
+	bool secret;       /* what was sent, and memory that is given back, is wiped */
 };
 
 /** Bytes that wait. */

@@ -48,6 +48,19 @@ struct pw_path *pw_path_hash_find(uint32_t value,
 	return path;
 }
 
+void pw_path_hash_ahead(uint32_t value, bool chain)
+{
+	const struct pw_path *path;
+
+	__builtin_prefetch(&hash.buckets[value & hash.mask]);
+	if (!chain)
+		return;
+	path = hash.buckets[value & hash.mask];
+	__builtin_prefetch(path, 1);
+	/* What a leg is compared by stands behind what all paths have. */
+	__builtin_prefetch(path + 1);
+}
+
 static void hash_grow(void)
 {
 	uint32_t mask = 2 * hash.mask + 1;
@@ -73,7 +86,7 @@ static void hash_grow(void)
 
 void pw_path_hash_add(struct pw_path *path, uint32_t value)
 {
-	if (hash.count >= hash.mask)
+	if (hash.count >= hash.mask / 2)
 		hash_grow();
 	path->hash = value;
 	path->hash_next = hash.buckets[value & hash.mask];
@@ -133,12 +146,8 @@ void pw_path_users_queue(struct pw_path *path)
 		pw_path_queue(user->parent);
 }
 
-void pw_path_affect(struct pw_path *path)
+static void path_affect(struct pw_path *path)
 {
-	struct pw_member *user;
-
-	LIST_FOREACH (user, &path->users, by_child)
-		pw_path_affect(user->parent);
 	if (!path->routes || path->affected)
 		return;
 	if (affected_count == affected_room) {
@@ -155,6 +164,15 @@ void pw_path_affect(struct pw_path *path)
 	pw_path_hold(path);
 	path->affected = true;
 	affected[affected_count++] = path;
+}
+
+void pw_path_affect(struct pw_path *path)
+{
+	struct pw_member *user;
+
+	LIST_FOREACH (user, &path->users, by_child)
+		pw_path_affect(user->parent);
+	path_affect(path);
 }
 
 bool pw_paths_affected(void)
@@ -203,8 +221,9 @@ void pw_path_set_state(struct pw_path *path, bool dead, bool usable)
 	path->dead = dead;
 	path->usable = usable;
 	pw_path_users_queue(path);
-	if (was_dead != dead)
-		pw_path_affect(path);
+	/* Prefixes with a pair go on with its other path; who uses this one is told apart. */
+	if (was_dead != dead && path->routes > path->paired)
+		path_affect(path);
 }
 
 static void path_reclaim(void *context, uint64_t argument)
@@ -214,6 +233,8 @@ static void path_reclaim(void *context, uint64_t argument)
 	(void)argument;
 	if (path->kind == PW_PATH_LEG)
 		pw_leg_reclaim(path);
+	else if (path->kind == PW_PATH_PAIR)
+		pw_pair_reclaim(path);
 	else
 		pw_group_reclaim(path);
 }
@@ -247,6 +268,8 @@ bool pw_paths_publish(void)
 		 * stays, and the next change below tries again. */
 		if (path->kind == PW_PATH_LEG)
 			pw_leg_publish(path);
+		else if (path->kind == PW_PATH_PAIR)
+			pw_pair_publish(path);
 		else
 			pw_group_publish(path);
 	}

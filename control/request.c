@@ -27,6 +27,8 @@ struct handler {
 enum protocol_slot { PROTOCOL_ROUTE, PROTOCOL_XFRM, PROTOCOLS };
 static struct handler *handlers[PROTOCOLS][TYPES];
 
+static pw_ahead_fn ahead;
+
 /** The request whose changes are being announced, for NLM_F_ECHO. */
 static struct pw_request *current;
 
@@ -108,8 +110,12 @@ size_t pw_request_error(const struct pw_request *request, int error, void *buffe
 	nlh->nlmsg_seq = request->nlh->nlmsg_seq;
 	answer->error = error;
 	answer->msg = *request->nlh;
-	/* As the kernel does: an error carries the request, which its offset points into. */
-	if (error && sizeof(*nlh) + payload <= PW_ERROR_ECHO_MAX)
+	/*
+	 * As the kernel does: an error carries the request, which its offset points into. Not one
+	 * that may hold keys.
+	 */
+	if (error && request->protocol != NETLINK_XFRM &&
+	    sizeof(*nlh) + payload <= PW_ERROR_ECHO_MAX)
 		memcpy(mnl_nlmsg_put_extra_header(nlh, payload), request->nlh + 1, payload);
 	else
 		nlh->nlmsg_flags = NLM_F_CAPPED;
@@ -203,6 +209,31 @@ static int request_run(struct pw_request *request, bool *dumps)
 	return ret;
 }
 
+void pw_request_register_ahead(pw_ahead_fn fn)
+{
+	ahead = fn;
+}
+
+size_t pw_request_ahead(const void *data, size_t size)
+{
+	const struct nlmsghdr *messages[PW_REQUESTS_AHEAD];
+	unsigned int count = 0;
+	size_t used = 0;
+
+	while (count < PW_REQUESTS_AHEAD && used + sizeof(struct nlmsghdr) <= size) {
+		const struct nlmsghdr *nlh = (const struct nlmsghdr *)((const char *)data + used);
+
+		if (nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > size - used)
+			return size; /* framing is wrong from here on */
+		messages[count++] = nlh;
+		used += NLMSG_ALIGN(nlh->nlmsg_len);
+	}
+	/* One message is as well off without. */
+	if (ahead && count > 1)
+		ahead(messages, count);
+	return used;
+}
+
 void pw_request_dispatch(struct pw_client *client, const struct nlmsghdr *nlh)
 {
 	struct pw_request request = {
@@ -227,13 +258,33 @@ void pw_request_dispatch(struct pw_client *client, const struct nlmsghdr *nlh)
 
 int pw_request_internal(const struct nlmsghdr *nlh, char *error, size_t size)
 {
-	struct pw_request request = {.nlh = nlh, .protocol = NETLINK_ROUTE};
+	return pw_request_feed(NULL, nlh, error, size);
+}
+
+static int run_alone(struct pw_request *request, char *error, size_t size)
+{
 	bool dumps;
-	int ret = request_run(&request, &dumps);
+	int ret = request_run(request, &dumps);
 
 	if (ret && size)
-		snprintf(error, size, "%s", request.text[0] ? request.text : strerror(-ret));
+		snprintf(error, size, "%s", request->text[0] ? request->text : strerror(-ret));
 	return ret;
+}
+
+int pw_request_internal_protocol(uint32_t protocol, const struct nlmsghdr *nlh, char *error,
+				 size_t size)
+{
+	struct pw_request request = {.nlh = nlh, .protocol = protocol};
+
+	return run_alone(&request, error, size);
+}
+
+int pw_request_feed(const struct pw_feed *feed, const struct nlmsghdr *nlh, char *error,
+		    size_t size)
+{
+	struct pw_request request = {.feed = feed, .nlh = nlh, .protocol = NETLINK_ROUTE};
+
+	return run_alone(&request, error, size);
 }
 
 int pw_reply(struct pw_request *request, struct nlmsghdr *nlh)

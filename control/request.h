@@ -14,10 +14,12 @@
  * is said back. Handlers decode it, refuse it in words or apply it whole.
  */
 struct pw_client; /* where replies go; NULL: a feed without replies */
+struct pw_feed;   /* control.h */
 
 struct pw_request {
 	struct pw_client *client;
 	const struct nlmsghdr *nlh; /* length already checked against the buffer */
+	const struct pw_feed *feed; /* whose routes are meant; NULL: the operator's */
 	uint32_t protocol;          /* NETLINK_ROUTE or NETLINK_XFRM */
 	int error;                  /* what pw_refuse() was called with */
 	uint32_t error_offset;      /* of the bad attribute in the message, 0 = none */
@@ -94,6 +96,26 @@ int pw_request_parse(struct pw_request *request, const char *data, size_t size, 
  * The caller has checked nlmsg_len against its buffer. 0 or -errno, with the text of the refusal.
  */
 int pw_request_internal(const struct nlmsghdr *nlh, char *error, size_t size);
+
+/** The same for a message of @p protocol (NETLINK_ROUTE, NETLINK_XFRM). */
+int pw_request_internal_protocol(uint32_t protocol, const struct nlmsghdr *nlh, char *error,
+				 size_t size);
+
+/** The same for a feed: what is made is marked as its own, and only its own is changed. */
+int pw_request_feed(const struct pw_feed *feed, const struct nlmsghdr *nlh, char *error,
+		    size_t size);
+
+/**
+ * Registers a function that sees the messages of a packet, up to PW_REQUESTS_AHEAD at a time,
+ * before each of them is handled: to fetch memory that they will need. Of a message only the
+ * length is checked, and that it is a request; nothing may be changed. One function, for all types.
+ */
+#define PW_REQUESTS_AHEAD 16
+typedef void (*pw_ahead_fn)(const struct nlmsghdr *const *messages, unsigned int count);
+void pw_request_register_ahead(pw_ahead_fn fn);
+
+/** Shows it the first messages in @p data. Returns how many bytes they are. For client.c. */
+size_t pw_request_ahead(const void *data, size_t size);
 
 /**
  * Handles one message of a client whose nlmsg_len is at least a header's and fits in what was

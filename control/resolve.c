@@ -9,6 +9,7 @@
 #include "control/label.h"
 #include "control/nexthop.h"
 #include "control/route.h"
+#include "control/xfrm.h"
 
 #define ROUNDS_MAX 8
 
@@ -247,6 +248,7 @@ void pw_resolve(void)
 		if (!changed)
 			break;
 	}
+	pw_protection_resolve();
 	pw_labels_resolve();
 	pw_tables_collect();
 }

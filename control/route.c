@@ -11,13 +11,17 @@
 #include "control/endpoint.h"
 #include "control/label.h"
 #include "dataplane/table/vrf.h"
+#include "lib/pool.h"
 #include "lib/retire.h"
 
 static struct pw_table *tables[PW_VRFS]; /* in order of id */
 static unsigned int table_count;
+static struct pw_table *by_id[4096]; /* the same, by hash */
 static bool tables_stale; /* one may be empty */
 
 /* ---- tables ------------------------------------------------------------------------------ */
+
+static struct pw_pool route_pool = {.size = sizeof(struct pw_route)};
 
 static uint32_t table_fold(uint32_t id)
 {
@@ -40,13 +44,45 @@ static unsigned int table_index(uint32_t id)
 	return low;
 }
 
+static struct pw_table **table_bucket(uint32_t id)
+{
+	return &by_id[id * 2654435761u >> 20];
+}
+
 struct pw_table *pw_table_find(uint32_t id)
 {
-	unsigned int index;
+	struct pw_table *table;
 
 	id = table_fold(id);
-	index = table_index(id);
-	return index < table_count && tables[index]->id == id ? tables[index] : NULL;
+	for (table = *table_bucket(id); table && table->id != id;)
+		table = table->hash_next;
+	return table;
+}
+
+void pw_table_ahead(uint32_t id, bool chain)
+{
+	struct pw_table **bucket = table_bucket(table_fold(id));
+
+	__builtin_prefetch(bucket);
+	if (chain)
+		__builtin_prefetch(*bucket);
+}
+
+static void table_hash(struct pw_table *table)
+{
+	struct pw_table **bucket = table_bucket(table->id);
+
+	table->hash_next = *bucket;
+	*bucket = table;
+}
+
+static void table_unhash(struct pw_table *table)
+{
+	struct pw_table **at = table_bucket(table->id);
+
+	while (*at != table)
+		at = &(*at)->hash_next;
+	*at = table->hash_next;
 }
 
 struct pw_table *pw_table_next(uint32_t after, bool inclusive)
@@ -89,6 +125,7 @@ struct pw_table *pw_table_take(uint32_t id, int *error)
 	memmove(&tables[index + 1], &tables[index], (table_count - index) * sizeof(*tables));
 	tables[index] = table;
 	table_count++;
+	table_hash(table);
 	tables_stale = true; /* should the route not come after all */
 	return table;
 }
@@ -124,6 +161,7 @@ void pw_tables_collect(void)
 		if (table->entries || table->id == RT_TABLE_MAIN)
 			continue;
 		table_count--;
+		table_unhash(table);
 		memmove(&tables[i], &tables[i + 1], (table_count - i) * sizeof(*tables));
 		i--;
 		if (!table_bound(table->id))
@@ -134,12 +172,22 @@ void pw_tables_collect(void)
 
 /* ---- one prefix -------------------------------------------------------------------------- */
 
-/* Local addresses first, then what is configured or connected by metric, then neighbours. */
+/* Local addresses first, then what is configured or connected by metric, then what feeds say,
+ * then neighbours. */
 static unsigned int route_rank(const struct pw_route *route)
 {
 	if (route->source == PW_ROUTE_LOCAL || (route->flags & PW_ROUTE_LOCAL_TABLE))
 		return 0;
-	return route->source == PW_ROUTE_NEIGHBOUR ? 2 : 1;
+	switch (route->source) {
+	case PW_ROUTE_FPM:
+		return 2;
+	case PW_ROUTE_KERNEL:
+		return 3;
+	case PW_ROUTE_NEIGHBOUR:
+		return 4;
+	default:
+		return 1;
+	}
 }
 
 bool pw_route_peers(const struct pw_route *a, const struct pw_route *b)
@@ -158,42 +206,13 @@ struct pw_route **pw_route_position(struct pw_prefix *prefix, const struct pw_ro
 	return at;
 }
 
-const struct pw_route *pw_route_best(const struct pw_prefix *prefix)
-{
-	const struct pw_route *route = prefix->routes;
-
-	while (route && route->path->dead)
-		route = route->next;
-	return route;
-}
-
-/* Makes workers see the best route. */
-static int prefix_install(struct pw_table *table, int family, struct pw_prefix *prefix)
-{
-	const struct pw_route *best = pw_route_best(prefix);
-	uint32_t id = best ? best->path->id : 0;
-	int ret;
-
-	if (id == prefix->installed)
-		return 0;
-	if (id)
-		ret = pw_vrf_route_add(table->vrf, family, prefix->bytes, prefix->length, id);
-	else
-		ret = pw_vrf_route_delete(table->vrf, family, prefix->bytes, prefix->length);
-	if (ret)
-		return ret;
-	prefix->installed = id;
-	pw_endpoint_underlay_changed(table->vrf);
-	return 0;
-}
-
 struct pw_route *pw_route_new(struct pw_path *path)
 {
-	struct pw_route *route = calloc(1, sizeof(*route));
+	struct pw_route *route = pw_pool_alloc(&route_pool);
 
 	if (!route)
 		return NULL;
-	route->path = path;
+	*route = (struct pw_route){.path = path};
 	pw_path_hold(path);
 	path->routes++;
 	return route;
@@ -204,7 +223,7 @@ void pw_route_free(struct pw_route *route)
 	route->path->routes--;
 	pw_path_drop(route->path);
 	free(route->prefsrc);
-	free(route);
+	pw_pool_free(&route_pool, route);
 }
 
 static void table_count_route(struct pw_table *table, int family, const struct pw_route *route,
@@ -216,23 +235,24 @@ static void table_count_route(struct pw_table *table, int family, const struct p
 	tables_stale |= !table->entries;
 }
 
-int pw_route_insert(struct pw_table *table, int family, const uint8_t *bytes, unsigned int length,
-		    struct pw_route *route, struct pw_route **at, uint16_t flags)
+void pw_route_prefix_leave(struct pw_table *table, int family, struct pw_prefix *prefix)
 {
-	struct pw_prefix_tree *tree = &table->trees[pw_tree_of(family)];
-	struct pw_prefix *prefix = pw_prefix_add(tree, bytes, length);
+	if (!prefix->routes)
+		pw_prefix_remove(&table->trees[pw_tree_of(family)], prefix);
+}
+
+int pw_route_insert_at(struct pw_table *table, int family, struct pw_prefix *prefix,
+		       struct pw_route *route, struct pw_route **at, uint16_t flags)
+{
 	int ret;
 
-	if (!prefix)
-		return -ENOMEM;
 	if (!at)
 		at = pw_route_position(prefix, route);
 	route->next = *at;
 	*at = route;
-	ret = prefix_install(table, family, prefix);
+	ret = pw_prefix_install(table, family, prefix);
 	if (ret) {
 		*at = route->next;
-		pw_prefix_remove(tree, prefix);
 		return ret;
 	}
 	table_count_route(table, family, route, 1);
@@ -240,6 +260,20 @@ int pw_route_insert(struct pw_table *table, int family, const uint8_t *bytes, un
 	if (!(route->flags & PW_ROUTE_HIDDEN))
 		pw_route_notify(table, family, prefix, route, RTM_NEWROUTE, flags);
 	return 0;
+}
+
+int pw_route_insert(struct pw_table *table, int family, const uint8_t *bytes, unsigned int length,
+		    struct pw_route *route, struct pw_route **at, uint16_t flags)
+{
+	struct pw_prefix *prefix =
+		pw_prefix_add(&table->trees[pw_tree_of(family)], bytes, length);
+	int ret = -ENOMEM;
+
+	if (prefix) {
+		ret = pw_route_insert_at(table, family, prefix, route, at, flags);
+		pw_route_prefix_leave(table, family, prefix);
+	}
+	return ret;
 }
 
 int pw_route_take_out(struct pw_table *table, int family, struct pw_prefix *prefix,
@@ -251,14 +285,14 @@ int pw_route_take_out(struct pw_table *table, int family, struct pw_prefix *pref
 	while (*at != route)
 		at = &(*at)->next;
 	*at = route->next;
-	ret = prefix_install(table, family, prefix);
+	ret = pw_prefix_install(table, family, prefix);
 	if (ret) {
 		*at = route;
 		return ret;
 	}
 	if (!(route->flags & PW_ROUTE_HIDDEN))
 		pw_route_notify(table, family, prefix, route, RTM_DELROUTE, 0);
-	pw_prefix_remove(&table->trees[pw_tree_of(family)], prefix);
+	pw_route_prefix_leave(table, family, prefix);
 	table_count_route(table, family, route, -1);
 	pw_route_free(route);
 	return 0;
@@ -274,7 +308,7 @@ int pw_route_exchange(struct pw_table *table, int family, struct pw_prefix *pref
 	*route = *with;
 	route->next = next;
 	*with = old;
-	ret = prefix_install(table, family, prefix);
+	ret = pw_prefix_install(table, family, prefix);
 	if (ret) {
 		old = *route;
 		*route = *with;
@@ -364,7 +398,7 @@ static void tree_settle(struct pw_table *table, int family)
 		}
 		/* Without memory for the change the id that is there reads as unreachable. */
 		if (left)
-			prefix_install(table, family, prefix);
+			pw_prefix_install(table, family, prefix);
 	}
 }
 
@@ -401,6 +435,7 @@ int pw_route_init(void)
 	pw_netlink_route_init();
 	pw_netlink_nexthop_init();
 	pw_netlink_mpls_init();
+	pw_netlink_endpoint_init();
 	return 0;
 }
 
@@ -411,7 +446,7 @@ static void tree_empty(struct pw_table *table, int family)
 	struct pw_prefix *prefix;
 
 	while ((prefix = pw_prefix_next(tree, bytes, 0, true))) {
-		pw_vrf_route_delete(table->vrf, family, prefix->bytes, prefix->length);
+		pw_prefix_withdraw(table, family, prefix);
 		while (prefix->routes) {
 			struct pw_route *route = prefix->routes;
 
@@ -430,6 +465,9 @@ void pw_route_fini(void)
 		free(tables[i]);
 	}
 	table_count = 0;
+	memset(by_id, 0, sizeof(by_id));
+	pw_prefix_trim();
+	pw_pool_trim(&route_pool);
 	pw_labels_fini();
 	pw_objects_fini();
 	pw_paths_settled();

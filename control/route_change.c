@@ -11,13 +11,14 @@
 
 #include "control/endpoint.h"
 
-static struct pw_route *route_of_spec(const struct pw_route_spec *spec, struct pw_path *path)
+struct pw_route *pw_route_of_spec(const struct pw_route_spec *spec, struct pw_path *path)
 {
 	struct pw_route *route = pw_route_new(path);
 
 	if (!route)
 		return NULL;
-	route->source = PW_ROUTE_CONFIGURED;
+	route->source = spec->feed ? spec->feed->source : PW_ROUTE_CONFIGURED;
+	route->session = spec->feed ? spec->feed->session : 0;
 	route->metric = spec->metric;
 	route->type = spec->type;
 	route->protocol = spec->protocol;
@@ -43,7 +44,7 @@ static bool prefsrc_equal(const struct pw_address *a, const struct pw_address *b
 }
 
 /* The same route in all that the kernel keeps in a fib_info. */
-static bool route_same(const struct pw_route *a, const struct pw_route *b)
+bool pw_route_same(const struct pw_route *a, const struct pw_route *b)
 {
 	return a->path == b->path && a->type == b->type && a->protocol == b->protocol &&
 	       a->scope == b->scope && prefsrc_equal(a->prefsrc, b->prefsrc);
@@ -59,15 +60,15 @@ static bool shown(const struct pw_route *route)
 struct change {
 	struct pw_table *table;
 	const struct pw_route_spec *spec;
-	struct pw_prefix *prefix; /* NULL: has no routes yet */
+	struct pw_prefix *prefix;
 	struct pw_route *route;   /* the new one; freed by the caller when it isn't taken over */
 };
 
 static int change_insert(struct change *change, struct pw_route **at, uint16_t flags)
 {
 	const struct pw_route_spec *spec = change->spec;
-	int ret = pw_route_insert(change->table, spec->family, spec->dst.bytes, spec->length,
-				  change->route, at, flags | NLM_F_CREATE);
+	int ret = pw_route_insert_at(change->table, spec->family, change->prefix, change->route,
+				     at, flags | NLM_F_CREATE);
 
 	if (!ret)
 		change->route = NULL;
@@ -88,7 +89,7 @@ static int change_replace(struct change *change, struct pw_route *old)
 static int configure_ipv4(struct change *change)
 {
 	uint16_t flags = change->spec->flags;
-	struct pw_route **at = NULL, **end;
+	struct pw_route **at, **end;
 	struct pw_route *first = NULL, *match = NULL;
 
 	if (change->prefix) {
@@ -99,7 +100,7 @@ static int configure_ipv4(struct change *change)
 		if (*at && pw_route_peers(*at, change->route))
 			first = *at;
 		for (; *end && pw_route_peers(*end, change->route); end = &(*end)->next)
-			if (!match && shown(*end) && route_same(*end, change->route))
+			if (!match && shown(*end) && pw_route_same(*end, change->route))
 				match = *end;
 	}
 	if (first) {
@@ -203,26 +204,23 @@ static int join(struct change *change, struct pw_route *old)
 
 static int configure_ipv6(struct change *change)
 {
-	struct pw_route **at = NULL, *peer, *fallback = NULL;
+	struct pw_route **at, *peer, *fallback = NULL;
 	uint16_t flags = change->spec->flags;
 	bool joins = can_join(change->route);
 	struct pw_route *sibling = NULL;
 
-	if (change->prefix) {
-		at = pw_route_position(change->prefix, change->route);
-		for (; (peer = *at) && pw_route_peers(peer, change->route); at = &peer->next) {
-			if (!shown(peer))
-				continue;
-			if (flags & NLM_F_EXCL)
-				return -EEXIST;
-			if (can_join(peer) == joins && !sibling)
-				sibling = peer;
-			if (!fallback)
-				fallback = peer;
-			if (!(flags & NLM_F_REPLACE) &&
-			    legs_overlap(peer->path, change->route->path))
-				return -EEXIST;
-		}
+	at = pw_route_position(change->prefix, change->route);
+	for (; (peer = *at) && pw_route_peers(peer, change->route); at = &peer->next) {
+		if (!shown(peer))
+			continue;
+		if (flags & NLM_F_EXCL)
+			return -EEXIST;
+		if (can_join(peer) == joins && !sibling)
+			sibling = peer;
+		if (!fallback)
+			fallback = peer;
+		if (!(flags & NLM_F_REPLACE) && legs_overlap(peer->path, change->route->path))
+			return -EEXIST;
 	}
 	if (flags & NLM_F_REPLACE) {
 		if (sibling || fallback)
@@ -244,14 +242,21 @@ int pw_route_configure(const struct pw_route_spec *spec, struct pw_path *path)
 	change.table = pw_table_take(spec->table, &ret);
 	if (!change.table)
 		return ret;
-	change.route = route_of_spec(spec, path);
+	change.route = pw_route_of_spec(spec, path);
 	if (!change.route)
 		return -ENOMEM;
-	change.prefix = pw_prefix_get(&change.table->trees[pw_tree_of(spec->family)],
+	change.prefix = pw_prefix_add(&change.table->trees[pw_tree_of(spec->family)],
 				      spec->dst.bytes, spec->length);
-	ret = spec->family == AF_INET ? configure_ipv4(&change) : configure_ipv6(&change);
+	if (!change.prefix)
+		ret = -ENOMEM;
+	else if (spec->family == AF_INET)
+		ret = configure_ipv4(&change);
+	else
+		ret = configure_ipv6(&change);
 	if (change.route)
 		pw_route_free(change.route);
+	if (change.prefix)
+		pw_route_prefix_leave(change.table, spec->family, change.prefix);
 	return ret;
 }
 
@@ -323,7 +328,7 @@ static bool route_fits(const struct pw_route_spec *spec, const struct pw_route *
 			return false;
 	}
 	/* Addresses' own routes show a source that they need not keep. */
-	if (spec->prefsrc.family && route->source == PW_ROUTE_CONFIGURED &&
+	if (spec->prefsrc.family && route->source >= PW_ROUTE_CONFIGURED &&
 	    !prefsrc_equal(&spec->prefsrc, route->prefsrc))
 		return false;
 	return path_fits(spec, route->path);

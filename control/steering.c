@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Local addresses of VRFs: which of them the steering program of which port must know. */
+/*
+ * Local addresses of VRFs: which of them the steering program of which port must know, and for
+ * which of them ESP is Pewter's.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
 #include "control/links.h"
+#include "control/xfrm.h"
 #include "dataplane/table/vrf.h"
 #include "drivers/port.h"
+#include "drivers/steer.h"
 #include "lib/log.h"
 
 #define BUCKETS 4096
@@ -17,7 +22,8 @@ struct local {
 	LIST_ENTRY(local) of_vrf;
 	struct pw_address address;
 	uint16_t vrf;
-	uint32_t count; /* addresses of links, ends of tunnels */
+	uint32_t count; /* addresses of links, ends of tunnels; 0: not local (yet) */
+	uint32_t esp;   /* inbound security associations */
 };
 LIST_HEAD(locals, local);
 
@@ -32,8 +38,9 @@ static struct locals *bucket_of(uint16_t vrf, const struct pw_address *address)
 /* In the default VRF the kernel answers pings; it knows nothing of the others. */
 static void steer(uint16_t port, const struct local *local, bool add)
 {
-	int ret = pw_steer_local(port, local->address.family, local->address.bytes, add,
-				 local->vrf != PW_VRF_DEFAULT);
+	uint8_t also = (local->vrf != PW_VRF_DEFAULT ? PW_STEER_ECHO : 0) |
+		       (local->esp ? PW_STEER_ESP : 0);
+	int ret = pw_steer_local(port, local->address.family, local->address.bytes, add, also);
 	static bool complained[PW_PORTS];
 	char text[PW_ADDRESS_TEXT];
 
@@ -55,36 +62,75 @@ static void steer_ports(const struct local *local, bool add)
 	}
 }
 
-void pw_address_local_changed(uint16_t vrf, const struct pw_address *address, bool add)
+static struct local *local_find(uint16_t vrf, const struct pw_address *address)
 {
-	struct locals *bucket = bucket_of(vrf, address);
 	struct local *local;
 
-	LIST_FOREACH (local, bucket, bucket)
+	LIST_FOREACH (local, bucket_of(vrf, address), bucket)
 		if (local->vrf == vrf && pw_address_same(&local->address, address))
 			break;
-	if (add && !local) {
-		local = calloc(1, sizeof(*local));
-		if (!local) {
-			pw_error("out of memory: a local address is not steered");
-			return;
-		}
-		local->address = *address;
-		local->vrf = vrf;
-		LIST_INSERT_HEAD(bucket, local, bucket);
-		LIST_INSERT_HEAD(&by_vrf[vrf], local, of_vrf);
-		steer_ports(local, true);
+	return local;
+}
+
+static struct local *local_make(uint16_t vrf, const struct pw_address *address)
+{
+	struct local *local = local_find(vrf, address);
+
+	if (local)
+		return local;
+	local = calloc(1, sizeof(*local));
+	if (!local) {
+		pw_error("out of memory: a local address is not steered");
+		return NULL;
 	}
+	local->address = *address;
+	local->vrf = vrf;
+	LIST_INSERT_HEAD(bucket_of(vrf, address), local, bucket);
+	LIST_INSERT_HEAD(&by_vrf[vrf], local, of_vrf);
+	return local;
+}
+
+static void local_free(struct local *local)
+{
+	LIST_REMOVE(local, bucket);
+	LIST_REMOVE(local, of_vrf);
+	free(local);
+}
+
+void pw_address_local_changed(uint16_t vrf, const struct pw_address *address, bool add)
+{
+	struct local *local = add ? local_make(vrf, address) : local_find(vrf, address);
+	bool changed;
+
 	if (!local)
 		return;
-	if (add) {
-		local->count++;
-	} else if (!--local->count) {
-		steer_ports(local, false);
-		LIST_REMOVE(local, bucket);
-		LIST_REMOVE(local, of_vrf);
-		free(local);
-	}
+	changed = add ? !local->count++ : local->count && !--local->count;
+	if (changed)
+		steer_ports(local, add);
+	if (!local->count && !local->esp)
+		local_free(local);
+	/* SAs to it are found there now, or no more: which changes local->esp. */
+	if (changed)
+		pw_sa_address_changed(vrf, address, add);
+}
+
+void pw_address_esp_changed(uint16_t vrf, const struct pw_address *address, bool add)
+{
+	struct local *local = add ? local_make(vrf, address) : local_find(vrf, address);
+	bool had;
+
+	if (!local)
+		return;
+	had = local->esp;
+	if (add)
+		local->esp++;
+	else if (local->esp)
+		local->esp--;
+	/* What is not local is transit, and Pewter's anyway. */
+	if (local->count && had != (local->esp > 0))
+		steer_ports(local, true);
+	if (!local->count && !local->esp)
+		local_free(local);
 }
 
 void pw_steering_port(struct pw_link *link, uint16_t vrf, bool add)
@@ -94,7 +140,8 @@ void pw_steering_port(struct pw_link *link, uint16_t vrf, bool add)
 	if (link->kind != PW_LINK_PORT)
 		return;
 	LIST_FOREACH (local, &by_vrf[vrf], of_vrf)
-		steer(link->port, local, add);
+		if (local->count)
+			steer(link->port, local, add);
 }
 
 void pw_steering_fini(void)
@@ -102,10 +149,7 @@ void pw_steering_fini(void)
 	for (uint32_t vrf = 0; vrf < PW_VRFS; vrf++) {
 		struct local *local;
 
-		while ((local = LIST_FIRST(&by_vrf[vrf]))) {
-			LIST_REMOVE(local, bucket);
-			LIST_REMOVE(local, of_vrf);
-			free(local);
-		}
+		while ((local = LIST_FIRST(&by_vrf[vrf])))
+			local_free(local);
 	}
 }

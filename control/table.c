@@ -1,29 +1,51 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control/table.h"
 
-#include <stdlib.h>
+#include <endian.h>
 #include <string.h>
+
+#include "lib/pool.h"
+
+#define LANES 32
 
 static unsigned int bit_at(const uint8_t *bytes, unsigned int index)
 {
 	return bytes[index / 8] >> (7 - index % 8) & 1;
 }
 
-/* How many leading bits are equal, at most @p limit. */
+static uint32_t load32(const uint8_t *bytes)
+{
+	uint32_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return be32toh(word);
+}
+
+static uint64_t load64(const uint8_t *bytes)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return be64toh(word);
+}
+
+/* How many leading bits are equal, at most @p limit. Beyond 32 both have 16 bytes. */
 static unsigned int bits_common(const uint8_t *a, const uint8_t *b, unsigned int limit)
 {
+	uint64_t differ = (uint64_t)(load32(a) ^ load32(b)) << 32;
 	unsigned int bits = 0;
 
-	while (bits < limit) {
-		uint8_t differ = a[bits / 8] ^ b[bits / 8];
-
-		if (differ) {
-			bits += __builtin_clz(differ) - 24;
-			return bits < limit ? bits : limit;
+	if (limit > 32) {
+		differ = load64(a) ^ load64(b);
+		if (!differ && limit > 64) {
+			differ = load64(a + 8) ^ load64(b + 8);
+			bits = 64;
 		}
-		bits += 8;
 	}
-	return limit;
+	if (!differ)
+		return limit;
+	bits += (unsigned int)__builtin_clzll(differ);
+	return bits < limit ? bits : limit;
 }
 
 bool pw_prefix_contains(const uint8_t *prefix, unsigned int length, const uint8_t *address)
@@ -44,11 +66,27 @@ bool pw_prefix_mask(uint8_t *address, unsigned int size, unsigned int length)
 	return stray;
 }
 
+static struct pw_pool pools[2] = {
+	{.size = sizeof(struct pw_prefix) + 4},
+	{.size = sizeof(struct pw_prefix) + 16},
+};
+
+static struct pw_pool *pool_of(const struct pw_prefix_tree *tree)
+{
+	return &pools[tree->bits > 32];
+}
+
+void pw_prefix_trim(void)
+{
+	pw_pool_trim(&pools[0]);
+	pw_pool_trim(&pools[1]);
+}
+
 static struct pw_prefix *node_new(const struct pw_prefix_tree *tree, const uint8_t *bytes,
 				  unsigned int length)
 {
 	unsigned int size = tree->bits / 8;
-	struct pw_prefix *node = malloc(sizeof(*node) + size);
+	struct pw_prefix *node = pw_pool_alloc(pool_of(tree));
 
 	if (!node)
 		return NULL;
@@ -104,7 +142,7 @@ struct pw_prefix *pw_prefix_add(struct pw_prefix_tree *tree, const uint8_t *byte
 	}
 	join = node_new(tree, bytes, common);
 	if (!join) {
-		free(node);
+		pw_pool_free(pool_of(tree), node);
 		return NULL;
 	}
 	join->child[bit_at(bytes, common)] = node;
@@ -126,12 +164,12 @@ void pw_prefix_remove(struct pw_prefix_tree *tree, struct pw_prefix *prefix)
 	if (prefix->routes || (prefix->child[0] && prefix->child[1]))
 		return;
 	*at = prefix->child[0] ? prefix->child[0] : prefix->child[1];
-	free(prefix);
+	pw_pool_free(pool_of(tree), prefix);
 	/* A parent that only joined two branches has nothing left to join. */
 	parent = above ? *above : NULL;
 	if (parent && !parent->routes && !(parent->child[0] && parent->child[1])) {
 		*above = parent->child[0] ? parent->child[0] : parent->child[1];
-		free(parent);
+		pw_pool_free(pool_of(tree), parent);
 	}
 }
 
@@ -188,4 +226,48 @@ unsigned int pw_prefix_covering(const struct pw_prefix_tree *tree, const uint8_t
 		node = node->child[bit_at(address, node->length)];
 	}
 	return count;
+}
+
+static void ahead(const struct pw_prefix_tree *const *trees, const uint8_t *const *bytes,
+		  const uint8_t *lengths, unsigned int n)
+{
+	const struct pw_prefix *nodes[LANES];
+	uint64_t pending = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		__builtin_prefetch(trees[i]);
+	for (unsigned int i = 0; i < n; i++) {
+		nodes[i] = trees[i]->root;
+		if (!nodes[i])
+			continue;
+		__builtin_prefetch(nodes[i]);
+		__builtin_prefetch(nodes[i]->bytes);
+		pending |= 1ull << i;
+	}
+	while (pending) {
+		for (uint64_t rest = pending; rest; rest &= rest - 1) {
+			unsigned int i = (unsigned int)__builtin_ctzll(rest);
+			const struct pw_prefix *node = nodes[i];
+
+			if (node->length < lengths[i] &&
+			    pw_prefix_contains(node->bytes, node->length, bytes[i])) {
+				nodes[i] = node->child[bit_at(bytes[i], node->length)];
+				__builtin_prefetch(nodes[i]);
+				if (nodes[i]) {
+					__builtin_prefetch(nodes[i]->bytes);
+					continue;
+				}
+			} else {
+				__builtin_prefetch(node->routes);
+			}
+			pending &= ~(1ull << i);
+		}
+	}
+}
+
+void pw_prefix_ahead(const struct pw_prefix_tree *const *trees, const uint8_t *const *bytes,
+		     const uint8_t *lengths, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i += LANES)
+		ahead(trees + i, bytes + i, lengths + i, n - i < LANES ? n - i : LANES);
 }

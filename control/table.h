@@ -14,11 +14,11 @@
 struct pw_route;
 
 struct pw_prefix {
-	struct pw_prefix *child[2];
 	struct pw_route *routes; /* in order of preference; NULL: only joins two branches */
 	uint32_t installed;      /* next-hop id that workers have for it, 0 = none */
 	uint8_t length;
-	uint8_t bytes[]; /* 4 or 16, network byte order, zero past the length */
+	struct pw_prefix *child[2]; /* with length and bytes: what a search reads */
+	uint8_t bytes[];            /* 4 or 16, network byte order, zero past the length */
 };
 
 struct pw_prefix_tree {
@@ -38,6 +38,16 @@ struct pw_prefix *pw_prefix_add(struct pw_prefix_tree *tree, const uint8_t *byte
 
 /** Takes out a prefix that has no routes (any more). Its memory may be gone afterwards. */
 void pw_prefix_remove(struct pw_prefix_tree *tree, struct pw_prefix *prefix);
+
+/**
+ * Fetches into the cache what a search for each of @p n prefixes will read, with the latencies
+ * overlapped. Changes nothing.
+ */
+void pw_prefix_ahead(const struct pw_prefix_tree *const *trees, const uint8_t *const *bytes,
+		     const uint8_t *lengths, unsigned int n);
+
+/** Gives back what trees that became empty kept for later. */
+void pw_prefix_trim(void);
 
 /** The first prefix with routes after the key, or at it with @p inclusive; NULL at the end. */
 struct pw_prefix *pw_prefix_next(const struct pw_prefix_tree *tree, const uint8_t *bytes,

@@ -63,6 +63,25 @@
 	X(MPLS_TTL, "mpls-ttl", "label TTL exceeded")                                              \
 	X(MPLS_PAYLOAD, "mpls-payload", "what is below the labels is neither IPv4 nor IPv6")       \
 	X(MPLS_MTU, "mpls-mtu", "labelled packet too big for its way")                             \
+	X(MPLS_LABEL_CLEAR, "mpls-label-clear", "in clear, with a label that asks for protection") \
+	/* ESP */                                                                                  \
+	X(ESP_TRUNCATED, "esp-truncated", "shorter than its ESP header and trailer")               \
+	X(ESP_SPI, "esp-spi", "no SA with this SPI and destination")                               \
+	X(ESP_ENCAPSULATION, "esp-encapsulation", "in UDP and should not be, or the reverse")      \
+	X(ESP_SOURCE, "esp-source", "source is not the SA's (RFC 4023 8.1)")                       \
+	X(ESP_EXPIRED, "esp-expired", "the SA's lifetime is over")                                 \
+	X(ESP_REPLAY, "esp-replay", "sequence number seen before, or too old to tell")             \
+	X(ESP_ICV, "esp-icv", "integrity check failed")                                            \
+	X(ESP_LENGTH, "esp-length", "ciphertext is no whole number of blocks")                     \
+	X(ESP_PADDING, "esp-padding", "padding is not as RFC 4303 2.4 has it")                     \
+	X(ESP_DUMMY, "esp-dummy", "dummy packet (RFC 4303 2.6)")                                   \
+	X(ESP_NEXT_HEADER, "esp-next-header", "protocol inside ESP that is no tunnel's")           \
+	X(ESP_SEQUENCE, "esp-sequence", "the SA has no sequence number left")                      \
+	X(ESP_ENGINE, "esp-engine", "the crypto engine failed")                                    \
+	X(SA_NONE, "sa-none", "policy says protect and there is no SA yet")                        \
+	X(POLICY_CLEAR, "policy-clear", "in clear where policy says protected")                    \
+	X(POLICY_SA, "policy-sa", "protected by an SA that policy does not accept")                \
+	X(POLICY_BLOCK, "policy-block", "policy says discard")                                     \
 	/* forwarding */                                                                           \
 	X(ROUTE_NONE, "route-none", "no route in the VRF")                                         \
 	X(ROUTE_BLACKHOLE, "route-blackhole", "blackhole route")                                   \

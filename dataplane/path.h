@@ -9,11 +9,13 @@
  *   receive/ethernet.c   ethernet-input    MAC, VLAN -> interface; IPv4 and IPv6 header checks
  *   receive/local.c      local-input       addressed to this PE: tunnels, echo, kernel
  *   receive/reassembly.c reassembly        fragments of outer packets
+ *   receive/esp.c        esp-input         SA, replay window, ICV, decryption
  *   receive/gre.c        gre-input         flags, key, checksum, known endpoint
  *   receive/mpls.c       mpls-input        label: known, allowed, TTL; pop or swap
  *   forward/lookup.c     ipv4-lookup       VRF and destination -> next hop, TTL, MTU
  *                        ipv6-lookup
  *   transmit/impose.c    tunnel-output     labels, GRE, outer header, all ready-made
+ *   transmit/esp.c       esp-output        sequence numbers, encryption
  *   transmit/fragment.c  fragment          too big and may be cut
  *   transmit/ethernet.c  ethernet-output   the neighbour's ready-made header
  *   transmit/port.c      port-transmit     the worker's TX queues
@@ -44,12 +46,21 @@ struct pw_packet {
 	uint32_t hash;      /* of the flow; 0 = not computed */
 	uint32_t endpoint;  /* ingress endpoint, 0 = came in by no tunnel */
 	uint32_t label;     /* topmost label entry as received (host order); 0 = none */
-	uint32_t icmp_info; /* rest-of-header of the ICMP error: the MTU */
-	uint16_t vrf;       /* where its destination is looked up */
-	uint16_t port;      /* where it leaves */
-	uint8_t reason;     /* enum pw_drop */
-	uint8_t icmp_type;  /* for icmp-error: ICMPv4 numbers, mapped for IPv6 */
-	uint8_t icmp_code;
+	union {
+		uint32_t sa; /* SA it came in by (0 = in clear); esp-output: is to leave by */
+		uint32_t icmp_info; /* for icmp-error: rest of the ICMP header: the MTU */
+	};
+	uint16_t vrf;   /* where its destination is looked up */
+	uint16_t port;  /* where it leaves */
+	uint8_t reason; /* enum pw_drop */
+	union {
+		uint8_t icmp_type; /* for icmp-error: ICMPv4 numbers, mapped for IPv6 */
+		uint8_t esp_at;    /* esp-output: bytes before the ESP header */
+	};
+	union {
+		uint8_t icmp_code;
+		uint8_t esp_mode; /* enum pw_packet_esp */
+	};
 	uint8_t flags; /* PW_PACKET_* */
 	uint8_t trace; /* watched packet's number + 1, 0 = not watched */
 	uint8_t loops; /* next-hop LOOKUPs so far */
@@ -59,6 +70,14 @@ struct pw_packet {
 	};
 } __attribute__((packed, aligned(4)));
 static_assert(sizeof(struct pw_packet) == 36, "the nine words of dynfield1");
+
+/** What is left to do with a packet beside ESP. */
+enum pw_packet_esp {
+	PW_ESP_TRANSIT, /* esp-input: perhaps not for this PE; esp-output: ethernet-output follows
+			 */
+	PW_ESP_LOCAL,   /* esp-input: addressed to this PE */
+	PW_ESP_FRAME,   /* esp-output: begins with its Ethernet header, port-transmit follows */
+};
 
 /** What a worker wants of the control thread. */
 enum pw_packet_request {

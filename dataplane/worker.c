@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
@@ -17,18 +15,14 @@
 #include <rte_malloc.h>
 #include <rte_mbuf_dyn.h>
 
+#include "dataplane/idle.h"
 #include "dataplane/receive/reassembly.h"
+#include "dataplane/transmit/template.h"
 #include "drivers/pool.h"
+#include "drivers/port.h"
 #include "lib/log.h"
 #include "lib/retire.h"
 
-/*
- * An idle worker first spins (a burst is rarely alone), then sleeps, a little longer each time.
- * The longest sleep bounds what an idle machine adds to the first packet.
- */
-#define IDLE_SPINS       512
-#define IDLE_SLEEP_MIN   20 * 1000 /* nanoseconds */
-#define IDLE_SLEEP_MAX   500 * 1000
 #define EXPIRE_EVERY_MS  100
 
 #define RING_SIZE        2048
@@ -47,10 +41,10 @@ struct rte_mempool *pw_mbuf_pool;
 struct rte_mempool *pw_reassembly_pool;
 
 const char *const pw_path_stages[] = {
-	"port-receive",    "ethernet-input", "local-input", "reassembly",    "gre-input",
-	"mpls-input",      "ipv4-lookup",    "ipv6-lookup", "tunnel-output", "fragment",
-	"ethernet-output", "port-transmit",  "icmp-error",  "icmp-echo",     "neighbour-resolve",
-	"kernel-punt",     "drop",           NULL,
+	"port-receive", "ethernet-input",    "local-input",     "reassembly",    "esp-input",
+	"gre-input",    "mpls-input",        "ipv4-lookup",     "ipv6-lookup",   "tunnel-output",
+	"esp-output",   "fragment",          "ethernet-output", "port-transmit", "icmp-error",
+	"icmp-echo",    "neighbour-resolve", "kernel-punt",     "drop",          NULL,
 };
 
 static bool stopping;
@@ -123,9 +117,17 @@ static int worker_init(struct pw_worker *worker)
 	worker->punt =
 		rte_ring_create(name, RING_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	worker->poll = rte_zmalloc("poll list", sizeof(*worker->poll), 0);
-	if (!worker->inject || !worker->punt || !worker->poll)
+	worker->sa = rte_zmalloc("SA counters", PW_SAS * sizeof(*worker->sa), RTE_CACHE_LINE_SIZE);
+	if (!worker->inject || !worker->punt || !worker->poll || !worker->sa)
 		return -ENOMEM;
-	ret = fragments_init(worker);
+	worker->templates = pw_templates_new();
+	if (!worker->templates)
+		return -ENOMEM;
+	ret = pw_crypto_worker_new(&worker->crypto);
+	if (ret)
+		return ret;
+	ret = pw_idle_init(worker);
+	ret = ret ? ret : fragments_init(worker);
 	return ret ? ret : graph_init(worker);
 }
 
@@ -157,6 +159,7 @@ int pw_workers_init(uint16_t count, unsigned int mbufs)
 			break;
 		}
 		pw_workers[i]->index = i;
+		pw_workers[i]->epoll = pw_workers[i]->wake = -1;
 		/* Without a core of its own a worker can still be stepped (tests). */
 		pw_workers[i]->lcore = lcore;
 		pw_worker_count = i + 1;
@@ -189,7 +192,11 @@ void pw_workers_fini(void)
 				rte_ip_frag_table_destroy(worker->fragments[k]);
 		ring_free(worker->inject);
 		ring_free(worker->punt);
+		pw_idle_fini(worker);
 		rte_free(worker->poll);
+		rte_free(worker->sa);
+		pw_templates_free(worker->templates);
+		pw_crypto_worker_free(worker->crypto);
 		rte_free(worker);
 		pw_workers[i] = NULL;
 	}
@@ -199,7 +206,15 @@ void pw_workers_fini(void)
 	pw_mbuf_pool = pw_reassembly_pool = NULL;
 }
 
-static void walk(struct pw_worker *worker)
+/* Those who sleep do not look into their rings. */
+static void handed_wake(struct pw_worker *worker)
+{
+	static_assert(PW_WORKERS <= 64, "a bit a worker");
+	for (; worker->handed; worker->handed &= worker->handed - 1)
+		pw_idle_wake_sleeping(pw_workers[__builtin_ctzll(worker->handed)]);
+}
+
+void pw_worker_walk(struct pw_worker *worker)
 {
 	worker->now = rte_rdtsc();
 	worker->worked = false;
@@ -209,32 +224,16 @@ static void walk(struct pw_worker *worker)
 		if (wake_fd >= 0)
 			eventfd_write(wake_fd, 1);
 	}
+	if (unlikely(worker->handed))
+		handed_wake(worker);
 }
 
 void pw_worker_step(struct pw_worker *worker)
 {
 	RTE_PER_LCORE(pw_worker) = worker;
-	walk(worker);
+	pw_worker_walk(worker);
 	pw_reassembly_expire(worker);
 	RTE_PER_LCORE(pw_worker) = NULL;
-}
-
-/* Sleeping workers hold no reference to any table, so a grace period need not wait for them. */
-static void idle(struct pw_worker *worker, struct rte_rcu_qsbr *qsbr, uint64_t walks)
-{
-	struct timespec sleep = {0};
-	uint64_t nanoseconds;
-
-	if (walks < IDLE_SPINS) {
-		rte_pause();
-		return;
-	}
-	nanoseconds = IDLE_SLEEP_MIN * (1 + (walks - IDLE_SPINS) / 4);
-	sleep.tv_nsec = (long)RTE_MIN(nanoseconds, (uint64_t)IDLE_SLEEP_MAX);
-	worker->sleeps++;
-	rte_rcu_qsbr_thread_offline(qsbr, worker->index);
-	nanosleep(&sleep, NULL);
-	rte_rcu_qsbr_thread_online(qsbr, worker->index);
 }
 
 static int worker_main(void *context)
@@ -251,7 +250,7 @@ static int worker_main(void *context)
 	rte_rcu_qsbr_thread_register(qsbr, worker->index);
 	rte_rcu_qsbr_thread_online(qsbr, worker->index);
 	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
-		walk(worker);
+		pw_worker_walk(worker);
 		if (unlikely(worker->now > expire)) {
 			pw_reassembly_expire(worker);
 			expire = worker->now + period;
@@ -261,7 +260,7 @@ static int worker_main(void *context)
 			idle_walks = 0;
 		} else {
 			worker->idle_walks++;
-			idle(worker, qsbr, idle_walks++);
+			pw_idle(worker, qsbr, &idle_walks);
 		}
 	}
 	rte_rcu_qsbr_thread_offline(qsbr, worker->index);
@@ -292,6 +291,8 @@ int pw_workers_start(int wake)
 void pw_workers_stop(void)
 {
 	__atomic_store_n(&stopping, true, __ATOMIC_RELAXED);
+	for (uint16_t i = 0; i < pw_worker_count; i++)
+		pw_idle_wake(pw_workers[i]);
 	rte_eal_mp_wait_lcore();
 }
 
@@ -301,10 +302,26 @@ static void poll_reclaim(void *context, uint64_t argument)
 	rte_free(context);
 }
 
-/* The worker's list without @p port, and with queue @p queue of it when that is >= 0. */
-static struct pw_poll_list *poll_list(const struct pw_poll_list *old, uint16_t port,
-				      uint16_t ethdev, int queue)
+/* Lets what arrives there wake the worker. An interrupt is still enabled when the queue was taken
+ * out of a list under a sleeping worker. */
+static void queue_watch(struct pw_worker *worker, struct pw_poll_list *list, uint16_t i)
 {
+	uint16_t queue = list->item[i].queue;
+	int fd = pw_port_rx_fd(list->item[i].port, queue, &list->item[i].interrupt);
+
+	if (fd >= 0 && pw_idle_add(worker, fd) < 0)
+		fd = PW_RX_LOOK;
+	list->item[i].fd = fd;
+	list->item[i].interrupt &= fd >= 0;
+	if (list->item[i].interrupt)
+		rte_eth_dev_rx_intr_disable(list->item[i].ethdev, queue);
+}
+
+/* The worker's list without @p port, and with queue @p queue of it when that is >= 0. */
+static struct pw_poll_list *poll_list(struct pw_worker *worker, uint16_t port, uint16_t ethdev,
+				      int queue)
+{
+	const struct pw_poll_list *old = worker->poll;
 	struct pw_poll_list *list = rte_zmalloc(
 		"poll list", sizeof(*list) + (old->count + 1) * sizeof(list->item[0]), 0);
 
@@ -317,19 +334,25 @@ static struct pw_poll_list *poll_list(const struct pw_poll_list *old, uint16_t p
 		list->item[list->count].port = port;
 		list->item[list->count].ethdev = ethdev;
 		list->item[list->count].queue = (uint16_t)queue;
-		list->count++;
+		queue_watch(worker, list, list->count++);
 	}
+	for (uint16_t i = 0; i < list->count; i++)
+		list->blind += list->item[i].fd == PW_RX_LOOK;
 	return list;
 }
 
-static int poll_change(uint16_t worker, uint16_t port, uint16_t ethdev, int queue)
+static int poll_change(struct pw_worker *worker, uint16_t port, uint16_t ethdev, int queue)
 {
-	struct pw_poll_list *old = pw_workers[worker]->poll;
-	struct pw_poll_list *list = poll_list(old, port, ethdev, queue);
+	struct pw_poll_list *list = poll_list(worker, port, ethdev, queue);
+	struct pw_poll_list *old = worker->poll;
 
 	if (!list)
 		return -ENOMEM;
-	__atomic_store_n(&pw_workers[worker]->poll, list, __ATOMIC_RELEASE);
+	__atomic_store_n(&worker->poll, list, __ATOMIC_RELEASE);
+	pw_idle_wake(worker);
+	for (uint16_t i = 0; queue < 0 && i < old->count; i++)
+		if (old->item[i].port == port && old->item[i].fd >= 0)
+			pw_idle_delete(worker, old->item[i].fd);
 	pw_retire(poll_reclaim, old, 0);
 	return 0;
 }
@@ -337,7 +360,7 @@ static int poll_change(uint16_t worker, uint16_t port, uint16_t ethdev, int queu
 int pw_workers_poll_add(uint16_t port, uint16_t ethdev, uint16_t rx_queues)
 {
 	for (uint16_t queue = 0; queue < rx_queues; queue++) {
-		int ret = poll_change(queue % pw_worker_count, port, ethdev, queue);
+		int ret = poll_change(pw_workers[queue % pw_worker_count], port, ethdev, queue);
 
 		if (ret) {
 			pw_workers_poll_delete(port);
@@ -350,7 +373,7 @@ int pw_workers_poll_add(uint16_t port, uint16_t ethdev, uint16_t rx_queues)
 void pw_workers_poll_delete(uint16_t port)
 {
 	for (uint16_t i = 0; i < pw_worker_count; i++)
-		while (poll_change(i, port, 0, -1) == -ENOMEM)
+		while (poll_change(pw_workers[i], port, 0, -1) == -ENOMEM)
 			pw_retire_drain();
 	pw_retire_drain();
 }
@@ -359,8 +382,10 @@ bool pw_worker_inject_flow(struct rte_mbuf *mbuf, uint32_t flow)
 {
 	struct pw_worker *worker = pw_workers[flow % pw_worker_count];
 
-	if (rte_ring_mp_enqueue(worker->inject, mbuf) == 0)
+	if (rte_ring_mp_enqueue(worker->inject, mbuf) == 0) {
+		pw_idle_wake_sleeping(worker);
 		return true;
+	}
 	rte_pktmbuf_free(mbuf);
 	return false;
 }

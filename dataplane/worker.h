@@ -12,6 +12,7 @@
 
 #include "dataplane/path.h"
 #include "dataplane/table/interface.h"
+#include "dataplane/table/sa.h"
 
 #define PW_WORKERS   64
 #define PW_BURST     64 /* packets a port is asked for at a time */
@@ -28,10 +29,13 @@ struct pw_interface_counters {
 /** One (port, queue) that a worker polls. The list is published whole. */
 struct pw_poll_list {
 	uint16_t count;
+	uint16_t blind; /* without a descriptor: with one of these a worker cannot sleep for long */
 	struct {
 		uint16_t port;   /* Pewter's port index */
 		uint16_t ethdev; /* DPDK's */
 		uint16_t queue;
+		bool interrupt; /* the descriptor is that of an interrupt, to be enabled */
+		int fd;         /* pw_port_rx_fd() */
 	} item[];
 };
 
@@ -49,6 +53,7 @@ struct pw_rate {
 };
 
 struct pw_watch;
+struct pw_template;
 
 /** Everything one worker writes. Allocated on its own cache lines, never shared for writing. */
 struct pw_worker {
@@ -59,9 +64,16 @@ struct pw_worker {
 	const struct pw_watch *watch; /* trace and capture orders; NULL = none (see watch/) */
 	struct rte_ring *inject;      /* packets from the control thread and other workers */
 	struct rte_ring *punt;        /* packets to the control thread: enum pw_packet_request */
+	struct pw_crypto_worker *crypto;
+	struct pw_sa_counters *sa;     /* by SA id */
+	struct pw_template *templates; /* by next-hop id */
 	uint16_t ip_id;
 	bool punted; /* something went to the punt ring since the control thread was woken */
 	bool worked; /* this walk moved packets */
+	bool asleep; /* or about to sleep: needs an event (see idle.h) */
+	int epoll;
+	int wake;        /* eventfd */
+	uint64_t handed; /* workers, as bits, into whose rings this walk put packets */
 	struct pw_rate icmp_rate;
 	struct pw_rate punt_rate;
 	struct rte_ip_frag_tbl *fragments[2]; /* default VRF; the others */

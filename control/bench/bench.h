@@ -16,8 +16,11 @@
  *   daemon.c      the daemon's parts, up and down
  *   message.c     netlink messages as `ip` would send them
  *   site.c        what is configured: VRFs, routes, labels, peers
+ *   security.c    SAs and policies, for one algorithm at a time
  *   packet.c      the packets of a row
+ *   sealed.c      those that arrive as ESP, sealed ahead
  *   measure.c     one repetition, on the workers
+ *   floor.c       the cryptography alone
  *   lookup.c      the routing table against rte_lpm and rte_fib
  *   arithmetic.c  minima, medians, spread, noise
  *   report.c      table, JSON, CSV, goals
@@ -29,6 +32,8 @@ enum pw_bench_work {
 	PW_BENCH_IMPOSE,  /* customer -> core */
 	PW_BENCH_DISPOSE, /* core -> customer */
 	PW_BENCH_TRANSIT, /* customer -> customer of the same VRF */
+	PW_BENCH_IMPOSE_ESP,
+	PW_BENCH_ESP_DISPOSE,
 	PW_BENCH_LOOKUP,  /* longest prefix match alone; Pewter's table */
 	PW_BENCH_LOOKUP_LPM,
 	PW_BENCH_LOOKUP_FIB,
@@ -39,6 +44,23 @@ extern const char *const pw_bench_work_names[PW_BENCH_WORKS];
 static inline bool pw_bench_is_lookup(enum pw_bench_work work)
 {
 	return work >= PW_BENCH_LOOKUP;
+}
+
+static inline bool pw_bench_is_sealed(enum pw_bench_work work)
+{
+	return work == PW_BENCH_IMPOSE_ESP || work == PW_BENCH_ESP_DISPOSE;
+}
+
+/** Packets come from remote PEs. */
+static inline bool pw_bench_is_inward(enum pw_bench_work work)
+{
+	return work == PW_BENCH_DISPOSE || work == PW_BENCH_ESP_DISPOSE;
+}
+
+/** Packets go to remote PEs. */
+static inline bool pw_bench_is_outward(enum pw_bench_work work)
+{
+	return work == PW_BENCH_IMPOSE || work == PW_BENCH_IMPOSE_ESP;
 }
 
 #define PW_BENCH_STAGES  24
@@ -54,17 +76,24 @@ struct pw_bench_sample {
 	double stage[PW_BENCH_STAGES]; /* by position in the graph */
 	double fill;                   /* packets a call of a stage */
 	double mpps;                   /* of all workers together */
+	double floor;                  /* the cryptography alone, with one key */
+	double floor_keys;             /* with the row's keys, where they are many */
 };
+
+struct pw_crypto_suite;
 
 struct pw_bench_row {
 	enum pw_bench_work work;
 	uint16_t size; /* bytes of the customer's IP packet, or PW_BENCH_IMIX */
 	uint32_t routes;
 	uint32_t peers;
+	const struct pw_crypto_suite *suite; /* NULL: in clear */
 	uint16_t workers;
+	bool own; /* each worker has remote PEs, so SAs, of its own; else they share all */
 	struct pw_bench_sample *samples;
 	unsigned int kept, capacity;
 	unsigned int discarded; /* preempted */
+	uint32_t used;          /* most packets that a repetition took of those sealed ahead */
 	bool absent;            /* DPDK's table is not to be had at this size */
 };
 
@@ -76,6 +105,8 @@ struct pw_bench_spread {
 /** What is reported of a row. */
 struct pw_bench_result {
 	struct pw_bench_spread cycles, whole;
+	struct pw_bench_spread floor, floor_keys; /* all zero where there is none */
+	double ratio;                             /* least cycles to least floor; or 0 */
 	struct pw_bench_sample best; /* the repetition with the fewest cycles in the stages */
 	double mpps;                 /* median of the repetitions */
 	double gbps;                 /* of customers' IP packets */
@@ -96,13 +127,18 @@ struct pw_bench_options {
 	unsigned int route_count;
 	uint32_t peers[4];
 	unsigned int peer_count;
+	const struct pw_crypto_suite *suites[8];
+	unsigned int suite_count;
 	uint16_t workers[4];
 	unsigned int worker_count;
+	bool shared, own;   /* SAs, of several workers */
+	unsigned int given; /* bit set of lists that were chosen, not left to the default */
 	uint16_t workers_max;
 	uint16_t cpus[PW_BENCH_WORKERS];
 	bool cpus_given;
 	unsigned int repetitions;
 	unsigned int microseconds; /* of one repetition */
+	unsigned int seconds;      /* of all of them, 0 = without end */
 	enum pw_bench_table table;
 	bool no_huge;
 	bool strict, quiet;
@@ -114,7 +150,7 @@ struct pw_bench_options {
 /** 0: run; 1: --help or --version was answered; 2: one line on stderr says what is wrong. */
 int pw_bench_options_parse(int argc, char **argv, struct pw_bench_options *options);
 
-/** Makes the rows. The number, or -ENOMEM. */
+/** Makes the rows, those of an algorithm together. The number, or -ENOMEM. */
 int pw_bench_rows_make(const struct pw_bench_options *options, struct pw_bench_row **rows);
 void pw_bench_rows_free(struct pw_bench_row *rows, int count);
 
@@ -167,6 +203,14 @@ void pw_bench_daemon_round(void);
 
 /* ---- message.c: each handled at once; 0 or -errno, having said why ------------------------ */
 
+struct nlmsghdr;
+
+/** A message in the one buffer (PW_BENCH_MESSAGE bytes), and its fixed part, zero. */
+#define PW_BENCH_MESSAGE 1024
+struct nlmsghdr *pw_bench_message(uint16_t type, uint16_t flags, size_t header, void **payload);
+int pw_bench_message_handle(uint32_t protocol, const struct nlmsghdr *nlh, const char *what,
+			    const char *name);
+
 int pw_bench_vrf(const char *name, uint32_t table);
 int pw_bench_vlan(const char *name, uint32_t parent, uint16_t id);
 int pw_bench_gre(const char *name, uint32_t local);
@@ -201,6 +245,9 @@ struct pw_bench_site {
 	size_t memory;  /* bytes that their tables took */
 };
 
+/** How many remote PEs a row's packets go to or come from. */
+uint32_t pw_bench_row_peers(const struct pw_bench_row *row);
+
 /** The site whose traffic a row is, built by pw_bench_sites_build(). */
 const struct pw_bench_site *pw_bench_site_of(const struct pw_bench_row *row);
 
@@ -217,6 +264,29 @@ uint32_t pw_bench_site_peer(const struct pw_bench_site *site, uint32_t v, uint32
 uint32_t pw_bench_site_label(uint32_t v);
 uint32_t pw_bench_site_own_label(const struct pw_bench_site *site, uint32_t v);
 
+/* ---- security.c -------------------------------------------------------------------------- */
+
+struct pw_sa;
+
+/** "gcm128" and the like, or the suite's own name; NULL without one. */
+const char *pw_bench_algorithm_name(const struct pw_crypto_suite *suite);
+/** NULL when there is none of that name. */
+const struct pw_crypto_suite *pw_bench_algorithm_find(const char *name);
+
+/**
+ * Seals what goes between this PE and @p peers remote ones, and refuses it in clear; NULL undoes
+ * that. Afterwards nothing else is protected. 0 or -errno, having said why.
+ */
+int pw_bench_security_set(const struct pw_crypto_suite *suite, uint32_t peers);
+
+/** The SA of the @p peer th remote PE (from 0) that is set now. */
+const struct pw_sa *pw_bench_sa(uint32_t peer, bool inward);
+
+/** The next number of an inward SA that no packet has had. */
+uint64_t pw_bench_sa_number(uint32_t peer);
+
+#define PW_BENCH_WINDOW 1024 /* of inward SAs */
+
 /* ---- packet.c ---------------------------------------------------------------------------- */
 
 struct rte_mbuf;
@@ -225,10 +295,12 @@ struct rte_mbuf;
 struct pw_bench_stream {
 	const struct pw_bench_site *site;
 	enum pw_bench_work work;
-	uint32_t peers;
-	uint8_t header[128];  /* everything before the payload; fields below are filled in */
-	uint16_t header_size; /* bytes copied, a multiple of 64 */
-	uint16_t inner;       /* where the customer's IP header is */
+	const struct pw_crypto_suite *suite;
+	uint32_t peers, peer_step, peer_first; /* which of the remote PEs: every step th */
+	uint8_t header[128];                   /* up to the payload; fields below are filled in */
+	uint16_t header_size;                  /* bytes copied, a multiple of 64 */
+	uint16_t esp;                          /* where the ESP header is; 0 = in clear */
+	uint16_t inner;                        /* where the customer's IP header is */
 	uint32_t inner_sum, outer_sum;
 	uint16_t sizes[PW_BENCH_IMIX_PERIOD];
 	uint16_t size_at;
@@ -236,13 +308,63 @@ struct pw_bench_stream {
 	bool marked; /* write into the payload what is expected of the packet */
 };
 
+/** The stream of one of the row's workers. */
 void pw_bench_stream_init(struct pw_bench_stream *stream, const struct pw_bench_row *row,
-			  uint64_t seed);
+			  uint16_t worker, uint64_t seed);
+
+#define PW_BENCH_HEADER_MAX 128 /* bytes that pw_bench_stream_frame() writes, at most, at first */
+
+/**
+ * Writes a frame's headers, for PW_BENCH_ESP_DISPOSE without those of ESP, whose payload ends
+ * with the customer's packet. Returns its length so far, and the remote PE that it is from.
+ */
+uint16_t pw_bench_stream_frame(struct pw_bench_stream *stream, uint8_t *frame, uint32_t *peer);
+uint32_t pw_bench_stream_random(struct pw_bench_stream *stream, uint32_t bound);
 void pw_bench_stream_fill(struct pw_bench_stream *stream, struct rte_mbuf **packets, uint16_t n);
 
 /** Is a marked packet of the stream, as it was sent out of @p port, what it should be? */
 bool pw_bench_stream_check(const struct pw_bench_stream *stream, uint16_t port,
 			   const struct rte_mbuf *mbuf);
+
+/* ---- sealed.c ---------------------------------------------------------------------------- */
+
+struct pw_crypto_op;
+
+/** Packets as remote PEs sealed them, each with a number of its own, in their order. */
+struct pw_bench_sealed {
+	uint8_t *memory;
+	struct pw_bench_sealed_packet *packets;
+	size_t memory_size, packets_size;
+	uint32_t count;
+	uint32_t next __attribute__((aligned(64))); /* workers that share the SAs take from here */
+};
+
+/**
+ * Makes about @p count packets of a stream in the place of those before; fewer where the memory
+ * would be too much. On a worker. 0 or -errno.
+ */
+int pw_bench_sealed_make(struct pw_bench_sealed *sealed, struct pw_bench_stream *stream,
+			 uint32_t count);
+void pw_bench_sealed_free(struct pw_bench_sealed *sealed);
+
+/** Hands out copies of the next up to @p n; 0 when there are no more. */
+uint16_t pw_bench_sealed_take(struct pw_bench_sealed *sealed, struct rte_mbuf **packets,
+			      uint16_t n);
+
+/**
+ * Puts ESP around a payload of @p length bytes, which begins behind the header and IV at @p esp,
+ * all but the encryption: that is @p op. Returns the bytes from @p esp to the end of the ICV.
+ */
+uint16_t pw_bench_esp_write(uint8_t *esp, const struct pw_sa *sa, uint64_t number, uint16_t length,
+			    struct pw_crypto_op *op);
+
+/** Bytes in front of the payload: ESP header and IV. */
+uint16_t pw_bench_esp_before(const struct pw_crypto_suite *suite);
+
+/* ---- floor.c ----------------------------------------------------------------------------- */
+
+/** The cryptography of a row alone, into the sample. 0; 1: it was preempted; -errno. */
+int pw_bench_floor(const struct pw_bench_row *row, struct pw_bench_sample *sample);
 
 /* ---- measure.c --------------------------------------------------------------------------- */
 
@@ -253,11 +375,18 @@ void pw_bench_measure_fini(void);
 /** Runs a row's packets through the workers once and looks at every one. 0 or -errno. */
 int pw_bench_verify(const struct pw_bench_row *row);
 
-/** One repetition. 0; 1: it was preempted; -errno, having said why. */
-int pw_bench_measure(const struct pw_bench_row *row, struct pw_bench_sample *sample);
+/** One repetition, and its floor. 0; 1: it was preempted; -errno, having said why. */
+int pw_bench_measure(struct pw_bench_row *row, struct pw_bench_sample *sample);
 
-/** Calls @p fn on the first worker. 0; 1: it was preempted; -errno, having said why. */
+/**
+ * Calls @p fn on the first worker, or on as many, each with its own @p contexts[].
+ * 0; 1: it was preempted; -errno, having said why.
+ */
 int pw_bench_on_worker(void (*fn)(void *context), void *context);
+int pw_bench_on_workers(uint16_t workers, void (*fn)(void *context), void *const contexts[]);
+
+/** What a worker's packets that arrive sealed are taken from. */
+struct pw_bench_sealed *pw_bench_sealed_of(const struct pw_bench_row *row, uint16_t worker);
 
 /* ---- lookup.c ---------------------------------------------------------------------------- */
 

@@ -6,20 +6,12 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <rte_malloc.h>
 
 #include "control/control.h"
+#include "control/core.h"
 #include "control/eal.h"
-#include "control/loop.h"
-#include "dataplane/table/endpoint.h"
-#include "dataplane/table/interface.h"
-#include "dataplane/table/label.h"
-#include "dataplane/table/neighbour.h"
-#include "dataplane/table/nexthop.h"
-#include "dataplane/table/vrf.h"
 #include "dataplane/worker.h"
 #include "drivers/port.h"
 #include "drivers/port_bench.h"
@@ -33,23 +25,21 @@ struct pw_bench_lane *pw_bench_lanes;
 uint16_t pw_bench_port_ce, pw_bench_port_core;
 
 static struct pw_options daemon_options;
-static int wake_fd = -1;
-static bool eal_up;
-static size_t started;
+static bool eal_up, parts_up;
 
-static int retire_start(void)
+static int core_start(void)
 {
-	return pw_retire_init(daemon_options.workers);
+	return pw_core_start(&(struct pw_core_options){.workers = daemon_options.workers,
+						       .mbufs = daemon_options.mbufs,
+						       .lpm_bytes = daemon_options.lpm_bytes});
 }
 
-static int vrf_start(void)
+static void lanes_stop(void)
 {
-	return pw_vrf_table_init(daemon_options.lpm_bytes);
-}
-
-static int workers_start(void)
-{
-	return pw_workers_init(daemon_options.workers, daemon_options.mbufs);
+	for (uint16_t i = 0; i < pw_worker_count; i++)
+		pw_bench_lane_fini(&pw_bench_lanes[i]);
+	rte_free(pw_bench_lanes);
+	pw_bench_lanes = NULL;
 }
 
 static int lanes_start(void)
@@ -62,15 +52,9 @@ static int lanes_start(void)
 		return -ENOMEM;
 	for (uint16_t i = 0; i < pw_worker_count && !ret; i++)
 		ret = pw_bench_lane_init(&pw_bench_lanes[i], i, LANE_PACKETS);
+	if (ret)
+		lanes_stop();
 	return ret;
-}
-
-static void lanes_stop(void)
-{
-	for (uint16_t i = 0; i < pw_worker_count; i++)
-		pw_bench_lane_fini(&pw_bench_lanes[i]);
-	rte_free(pw_bench_lanes);
-	pw_bench_lanes = NULL;
 }
 
 static int port_open(const char *name, uint16_t *index)
@@ -90,41 +74,22 @@ static int ports_start(void)
 {
 	int ret = port_open("ce", &pw_bench_port_ce);
 
-	return ret ? ret : port_open("core", &pw_bench_port_core);
+	ret = ret ? ret : port_open("core", &pw_bench_port_core);
+	if (ret)
+		pw_port_close_all();
+	return ret;
 }
 
 static int workers_run(void)
 {
-	wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return wake_fd < 0 ? -errno : pw_workers_start(wake_fd);
+	return pw_workers_start(pw_core_wake_fd());
 }
 
-static void workers_halt(void)
-{
-	pw_workers_stop();
-	close(wake_fd);
-}
-
-static const struct {
-	const char *name;
-	int (*start)(void);
-	void (*stop)(void);
-} parts[] = {
-	{"event loop", pw_loop_init, pw_loop_fini},
-	{"reclamation", retire_start, pw_retire_fini},
-	{"packet field", pw_packet_register, NULL},
-	{"interface table", pw_interface_table_init, pw_interface_table_fini},
-	{"VRF table", vrf_start, pw_vrf_table_fini},
-	{"neighbour table", pw_neighbour_table_init, pw_neighbour_table_fini},
-	{"next-hop table", pw_nexthop_table_init, pw_nexthop_table_fini},
-	{"endpoint table", pw_endpoint_table_init, pw_endpoint_table_fini},
-	{"label table", pw_label_table_init, pw_label_table_fini},
-	{"workers", workers_start, pw_workers_fini},
-	{"routes", pw_route_init, pw_route_fini},
-	{"links", pw_link_init, pw_link_fini},
+static const struct pw_part parts[] = {
+	{NULL, core_start, pw_core_stop},
 	{"bench packets", lanes_start, lanes_stop},
 	{"bench ports", ports_start, pw_port_close_all},
-	{"workers' threads", workers_run, workers_halt},
+	{"workers' threads", workers_run, pw_workers_stop},
 };
 
 /* Workers get CPUs from the last one down: interrupts mostly go to the first. */
@@ -166,15 +131,9 @@ int pw_bench_daemon_start(const struct pw_bench_options *options)
 	if (ret)
 		return ret;
 	eal_up = true;
-	for (started = 0; started < RTE_DIM(parts); started++) {
-		ret = parts[started].start();
-		if (ret) {
-			fprintf(stderr, "pewter-bench: cannot start (%s): %s\n",
-				parts[started].name, strerror(-ret));
-			return ret;
-		}
-	}
-	return 0;
+	ret = pw_parts_start(parts, RTE_DIM(parts));
+	parts_up = ret == 0;
+	return ret;
 }
 
 void pw_bench_daemon_round(void)
@@ -185,10 +144,9 @@ void pw_bench_daemon_round(void)
 
 void pw_bench_daemon_stop(void)
 {
-	while (started-- > 0)
-		if (parts[started].stop)
-			parts[started].stop();
-	started = 0;
+	if (parts_up)
+		pw_parts_stop(parts, RTE_DIM(parts));
+	parts_up = false;
 	if (eal_up)
 		pw_eal_fini();
 	eal_up = false;

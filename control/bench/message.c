@@ -19,12 +19,11 @@
 
 #include "control/request.h"
 
-#define SIZE   512
 #define CREATE (NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL)
 
-static char buffer[SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+static char buffer[PW_BENCH_MESSAGE] __attribute__((aligned(NLMSG_ALIGNTO)));
 
-static struct nlmsghdr *begin(uint16_t type, uint16_t flags, size_t header, void **payload)
+struct nlmsghdr *pw_bench_message(uint16_t type, uint16_t flags, size_t header, void **payload)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
 
@@ -34,15 +33,21 @@ static struct nlmsghdr *begin(uint16_t type, uint16_t flags, size_t header, void
 	return nlh;
 }
 
-static int finish(const struct nlmsghdr *nlh, const char *what, const char *name)
+int pw_bench_message_handle(uint32_t protocol, const struct nlmsghdr *nlh, const char *what,
+			    const char *name)
 {
 	char error[200] = "";
-	int ret = pw_request_internal(nlh, error, sizeof(error));
+	int ret = pw_request_internal_protocol(protocol, nlh, error, sizeof(error));
 
 	if (ret)
 		fprintf(stderr, "pewter-bench: %s %s: %s\n", what, name,
 			error[0] ? error : strerror(-ret));
 	return ret;
+}
+
+static int finish(const struct nlmsghdr *nlh, const char *what, const char *name)
+{
+	return pw_bench_message_handle(NETLINK_ROUTE, nlh, what, name);
 }
 
 static const char *text4(uint32_t address)
@@ -56,7 +61,7 @@ static const char *text4(uint32_t address)
 int pw_bench_vrf(const char *name, uint32_t table)
 {
 	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = begin(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
 	struct nlattr *info, *data;
 
 	link->ifi_flags = link->ifi_change = IFF_UP;
@@ -73,7 +78,7 @@ int pw_bench_vrf(const char *name, uint32_t table)
 int pw_bench_vlan(const char *name, uint32_t parent, uint16_t id)
 {
 	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = begin(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
 	struct nlattr *info, *data;
 
 	link->ifi_flags = link->ifi_change = IFF_UP;
@@ -91,7 +96,7 @@ int pw_bench_vlan(const char *name, uint32_t parent, uint16_t id)
 int pw_bench_gre(const char *name, uint32_t local)
 {
 	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = begin(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
 	struct nlattr *info, *data;
 
 	link->ifi_flags = link->ifi_change = IFF_UP;
@@ -110,7 +115,7 @@ int pw_bench_gre(const char *name, uint32_t local)
 int pw_bench_link_set(uint32_t index, uint32_t master, uint32_t mtu)
 {
 	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = begin(RTM_NEWLINK, NLM_F_REQUEST, sizeof(*link), (void **)&link);
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, NLM_F_REQUEST, sizeof(*link), (void **)&link);
 
 	link->ifi_index = (int)index;
 	link->ifi_flags = link->ifi_change = IFF_UP;
@@ -124,7 +129,7 @@ int pw_bench_link_set(uint32_t index, uint32_t master, uint32_t mtu)
 int pw_bench_address(uint32_t link, uint32_t address, uint8_t length)
 {
 	struct ifaddrmsg *ifa;
-	struct nlmsghdr *nlh = begin(RTM_NEWADDR, CREATE, sizeof(*ifa), (void **)&ifa);
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWADDR, CREATE, sizeof(*ifa), (void **)&ifa);
 
 	ifa->ifa_family = AF_INET;
 	ifa->ifa_prefixlen = length;
@@ -137,7 +142,7 @@ int pw_bench_address(uint32_t link, uint32_t address, uint8_t length)
 int pw_bench_neighbour(uint32_t link, uint32_t address, const uint8_t *mac, size_t size)
 {
 	struct ndmsg *neighbour;
-	struct nlmsghdr *nlh = begin(RTM_NEWNEIGH, CREATE, sizeof(*neighbour), (void **)&neighbour);
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWNEIGH, CREATE, sizeof(*neighbour), (void **)&neighbour);
 
 	neighbour->ndm_family = AF_INET;
 	neighbour->ndm_ifindex = (int)link;
@@ -151,7 +156,7 @@ static struct nlmsghdr *route_begin(uint32_t table, uint32_t prefix, uint8_t len
 				    uint32_t gateway, uint32_t link)
 {
 	struct rtmsg *route;
-	struct nlmsghdr *nlh = begin(RTM_NEWROUTE, CREATE, sizeof(*route), (void **)&route);
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWROUTE, CREATE, sizeof(*route), (void **)&route);
 
 	route->rtm_family = AF_INET;
 	route->rtm_dst_len = length;
@@ -194,7 +199,7 @@ int pw_bench_route_encap(uint32_t table, uint32_t prefix, uint8_t length, uint32
 int pw_bench_label(uint32_t label, uint32_t vrf_link)
 {
 	struct rtmsg *route;
-	struct nlmsghdr *nlh = begin(RTM_NEWROUTE, CREATE, sizeof(*route), (void **)&route);
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWROUTE, CREATE, sizeof(*route), (void **)&route);
 
 	route->rtm_family = AF_MPLS;
 	route->rtm_dst_len = 20;

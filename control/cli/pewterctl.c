@@ -23,7 +23,8 @@ static const struct command {
 	const char *text;
 } commands[] = {
 	{"show", command_show,
-	 "[-a] [-d] [drops|events|ports|stages|workers|vrfs|neighbours|tunnels|labels|summary]",
+	 "[-a] [-d] [drops|events|ports|stages|workers|vrfs|neighbours|tunnels|labels|summary|"
+	 "fpm]",
 	 "what the daemon counts and has in its tables (-a: zeroes too, -d: details)"},
 	{"stats", command_stats, "[INTERVAL [COUNT]]", "rates of ports, drops and workers, live"},
 	{"trace", command_trace, "[-c COUNT] [--port NAME | --stage NAME] [FILTER]",
@@ -31,8 +32,8 @@ static const struct command {
 	{"capture", command_capture,
 	 "[-c COUNT] [-w FILE|-] [--port NAME | --stage NAME] [--snaplen BYTES] [FILTER]",
 	 "packets at ports or as they enter a stage, as text or pcapng"},
-	{"label", command_label, "LABEL allow any|REMOTE...",
-	 "which tunnel ends may use an incoming label"},
+	{"label", command_label, "LABEL allow any|REMOTE... | LABEL protect on|off",
+	 "which tunnel ends may use an incoming label, and whether only out of IPsec"},
 	{"tunnel", command_tunnel, "NAME [ttl-model uniform|pipe|short-pipe] [label-ttl 1-255]",
 	 "how TTLs of pushed and popped labels are treated (RFC 3443)"},
 	{"link", command_link, "NAME mpls on|off",

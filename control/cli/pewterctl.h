@@ -12,6 +12,7 @@
  *
  *   pewterctl.c        options and commands, batch
  *   pewterctl_show.c   counters              pewterctl_table.c   tables
+ *   pewterctl_feed.c   what daemons feed
  *   pewterctl_stats.c  live rates
  *   pewterctl_trace.c  packets through the stages
  *   pewterctl_capture.c  packets at a port or stage, as pcapng
@@ -41,6 +42,9 @@ int show_vrfs(struct client *client);
 int show_neighbours(struct client *client);
 int show_tunnels(struct client *client);
 int show_labels(struct client *client);
+
+/* ... and in pewterctl_feed.c */
+int show_fpm(struct client *client);
 
 /** Says how the command is used; STATUS_USAGE. */
 int usage(const char *command);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/** label ... allow, tunnel ..., link ...: what Linux has no message for. */
+/** label ..., tunnel ..., link ...: what Linux has no message for. */
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <string.h>
@@ -28,6 +28,21 @@ static bool put_remote(struct nlmsghdr *nlh, const char *text)
 	return true;
 }
 
+static int label_protect(struct client *client, uint32_t label, const char *text)
+{
+	uint32_t buffer[32];
+	struct nlmsghdr *nlh = client_message(buffer, PW_MSG_LABEL_SET, 0);
+	bool on = strcmp(text, "on") == 0;
+
+	if (!on && strcmp(text, "off") != 0) {
+		say("protect is on or off, not \"%s\"", text);
+		return STATUS_USAGE;
+	}
+	mnl_attr_put_u32(nlh, PW_LABEL_SET_ATTR_LABEL, label);
+	mnl_attr_put_u8(nlh, PW_LABEL_SET_ATTR_PROTECT, on);
+	return finish(client, nlh);
+}
+
 int command_label(struct client *client, int argc, char **argv)
 {
 	static uint32_t buffer[(64 + REMOTES_MAX * 20) / sizeof(uint32_t)];
@@ -35,11 +50,14 @@ int command_label(struct client *client, int argc, char **argv)
 	struct nlattr *nest;
 	uint64_t label;
 	int i;
+	bool protect = argc == 4 && strcmp(argv[2], "protect") == 0;
 
-	if (argc < 4 || strcmp(argv[2], "allow") != 0)
+	if (!protect && (argc < 4 || strcmp(argv[2], "allow") != 0))
 		return usage("label");
 	if (!parse_number(argv[1], "a label", 0, LABEL_MAX, &label))
 		return STATUS_USAGE;
+	if (protect)
+		return label_protect(client, (uint32_t)label, argv[3]);
 	if (argc - 3 > REMOTES_MAX) {
 		say("at most %d remotes for a label", REMOTES_MAX);
 		return STATUS_USAGE;

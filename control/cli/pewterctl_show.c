@@ -355,11 +355,23 @@ static int show_workers(struct client *client)
 
 /* ---- the command ------------------------------------------------------------------------- */
 
-enum what { DROPS, EVENTS, PORTS, STAGES, WORKERS, VRFS, NEIGHBOURS, TUNNELS, LABELS, SUMMARY };
+enum what {
+	DROPS,
+	EVENTS,
+	PORTS,
+	STAGES,
+	WORKERS,
+	VRFS,
+	NEIGHBOURS,
+	TUNNELS,
+	LABELS,
+	SUMMARY,
+	FPM
+};
 
 static const char *const whats[] = {
 	"drops", "events",     "ports",   "stages", "workers",
-	"vrfs",  "neighbours", "tunnels", "labels", "summary",
+	"vrfs",  "neighbours", "tunnels", "labels", "summary", "fpm",
 };
 
 /** The index of the name that @p text begins, as ip(8) has it: the first one wins. */
@@ -397,6 +409,8 @@ static int show(struct client *client, enum what what, struct list *list)
 		return show_labels(client);
 	case SUMMARY:
 		return show_summary(client);
+	case FPM:
+		return show_fpm(client);
 	}
 	return STATUS_USAGE;
 }

@@ -164,6 +164,20 @@ static int keep(const struct nlmsghdr *nlh, void *context)
 	return 0;
 }
 
+static void protection_print(const struct nlattr **table)
+{
+	const char *outward = attribute_string(table[PW_TUNNEL_ATTR_PROTECTION]);
+	const char *inward = attribute_string(table[PW_TUNNEL_ATTR_INWARD]);
+
+	if (outward == NULL || inward == NULL)
+		return;
+	print_string("protection", " protection %s", outward);
+	if (strcmp(outward, "required") == 0)
+		print_text(", no SA");
+	print_attribute("spi", " 0x%08" PRIx64, table[PW_TUNNEL_ATTR_SPI]);
+	print_string("inward", strcmp(inward, "any") == 0 ? NULL : " inward %s", inward);
+}
+
 static void endpoint_print(const struct nlattr **table)
 {
 	print_object_begin(NULL);
@@ -177,6 +191,7 @@ static void endpoint_print(const struct nlattr **table)
 	} else {
 		print_text(" unreachable");
 	}
+	protection_print(table);
 	print_object_end();
 	print_line();
 }
@@ -279,6 +294,9 @@ static int label_print(const struct nlmsghdr *nlh, void *context)
 	nexthop_print("nexthop", table[PW_LABEL_ATTR_NEXTHOP]);
 	print_string("ttl_model", " ttl-model %s", attribute_string(table[PW_LABEL_ATTR_TTL]));
 	print_allowed(table[PW_LABEL_ATTR_ALLOWED]);
+	if (table[PW_LABEL_ATTR_PROTECT] != NULL)
+		print_bool("protect", " protect",
+			   attribute_number(table[PW_LABEL_ATTR_PROTECT]) != 0);
 	print_object_end();
 	print_line();
 	return 0;

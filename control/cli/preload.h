@@ -77,6 +77,9 @@ bool preload_bulk_receive(struct bulk *bulk, struct msghdr *message, int flags, 
  * tell it. */
 void preload_bulk_close(int fd, struct bulk *bulk);
 
+/* preload_heap.c. The next buffer of an answer's size that the program allocates is lent. */
+void preload_heap_lend(bool on);
+
 /** What Pewter says of an interface, by name, or by index where @p name is "". */
 struct interface_facts {
 	char name[16];

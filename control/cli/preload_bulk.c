@@ -201,6 +201,9 @@ bool preload_bulk_receive(struct bulk *bulk, struct msghdr *message, int flags, 
 
 	if (!bulk->answer_size)
 		return false;
+	/* A look at the size of an answer is followed by memory for it. */
+	preload_heap_lend(flags & MSG_PEEK &&
+			  ((struct nlmsgerr *)NLMSG_DATA(bulk->answer))->error == 0);
 	for (size_t i = 0; i < message->msg_iovlen && copied < bulk->answer_size; i++) {
 		size_t part = bulk->answer_size - copied;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the kernel says of the faces: carrier, addresses, neighbours. */
+/* What the kernel says of the faces: carrier, addresses, neighbours, routes. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 
 #include "control/feed/kernel.h"
@@ -74,6 +75,8 @@ static void on_link(const struct nlmsghdr *nlh, bool deleted)
 	/* Bridges announce their ports as links of another family. */
 	if (!link || header->ifi_family != AF_UNSPEC || link->kind == PW_LINK_LOOPBACK)
 		return;
+	/* The kernel drops IPv4 routes of a link that goes down without a word. */
+	pw_kernel_routes_changed();
 	if (deleted) {
 		face_gone(link);
 		return;
@@ -141,6 +144,9 @@ static void on_address(const struct nlmsghdr *nlh, bool add)
 		return;
 	/* While the kernel looks for duplicates the address is not there yet; it says so again. */
 	pw_address_mirror(link, &address, header->ifa_prefixlen, add);
+	/* The same with those whose source, or gateway, went with the address. */
+	if (!add)
+		pw_kernel_routes_changed();
 }
 
 struct neighbour_attributes {
@@ -182,6 +188,12 @@ static size_t header_size(uint16_t type)
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
 		return sizeof(struct ifaddrmsg);
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		return sizeof(struct rtmsg);
+	case RTM_NEWNEXTHOP:
+	case RTM_DELNEXTHOP:
+		return sizeof(struct nhmsg);
 	default:
 		return sizeof(struct ndmsg);
 	}
@@ -203,6 +215,14 @@ static int on_message(const struct nlmsghdr *nlh, void *context)
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
 		on_neighbour(nlh, nlh->nlmsg_type == RTM_DELNEIGH);
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		pw_kernel_route(nlh);
+		break;
+	case RTM_NEWNEXTHOP:
+	case RTM_DELNEXTHOP:
+		pw_kernel_nexthop(nlh);
 		break;
 	default:
 		break;
@@ -235,6 +255,7 @@ static void resync(void)
 	pw_neighbour_sweep_begin();
 	if (!dump(RTM_GETNEIGH, 0, "neighbours"))
 		pw_neighbour_sweep_end();
+	pw_kernel_routes_read();
 }
 
 static void on_events(uint32_t ready, void *context)
@@ -300,6 +321,7 @@ void pw_kernel_face_vrf(struct pw_link *link, bool vrf)
 {
 	if (!events || !link->face_ifindex)
 		return;
+	pw_kernel_routes_changed();
 	setting("ipv4", link->face_name, "accept_local", vrf ? "1" : NULL);
 	setting("ipv4", link->face_name, "rp_filter", vrf ? "0" : NULL);
 	setting("ipv4", link->face_name, "arp_ignore", vrf ? "1" : NULL);
@@ -341,6 +363,7 @@ void pw_kernel_face_added(struct pw_link *link)
 	if (link->admin_up && link->kind != PW_LINK_LOOPBACK)
 		pw_kernel_link_up(link->face_ifindex, true);
 	pw_address_push_all(link);
+	pw_kernel_routes_changed();
 	/* A TAP made a moment ago has nothing yet; what it gets comes as events. */
 	if (link->kind == PW_LINK_VLAN)
 		return;
@@ -353,14 +376,17 @@ void pw_kernel_face_added(struct pw_link *link)
 
 static int subscribe(int fd)
 {
-	static const unsigned int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
-					      RTNLGRP_IPV6_IFADDR, RTNLGRP_NEIGH};
+	static const unsigned int groups[] = {RTNLGRP_LINK,        RTNLGRP_IPV4_IFADDR,
+					      RTNLGRP_IPV6_IFADDR, RTNLGRP_NEIGH,
+					      RTNLGRP_IPV4_ROUTE,  RTNLGRP_IPV6_ROUTE};
+	static const unsigned int nexthops = RTNLGRP_NEXTHOP; /* not before Linux 5.3 */
 	int size = SOCKET_BUFFER;
 
 	for (size_t i = 0; i < MNL_ARRAY_SIZE(groups); i++)
 		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
 			       sizeof(groups[i])) < 0)
 			return -errno;
+	setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &nexthops, sizeof(nexthops));
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	return 0;
@@ -387,6 +413,7 @@ int pw_kernel_feed_init(void)
 	}
 	for (struct pw_link *link = pw_link_next(0); link; link = pw_link_next(link->index))
 		pw_kernel_face_added(link);
+	pw_kernel_routes_start();
 	return 0;
 }
 
@@ -418,6 +445,7 @@ void pw_kernel_feed_fini(void)
 
 	for (; link; link = pw_link_next(link->index))
 		face_restore(link);
+	pw_kernel_routes_stop();
 	if (watcher)
 		pw_watcher_stop(watcher);
 	watcher = NULL;

@@ -53,4 +53,22 @@ typedef int (*pw_kernel_fn)(const struct nlmsghdr *nlh, void *context);
  */
 int pw_kernel_dump(uint16_t type, uint32_t ifindex, pw_kernel_fn fn, void *context);
 
+/** RTM_GETROUTE of the main table, or RTM_GETNEXTHOP, in the same way. */
+int pw_kernel_dump_routes(uint16_t type, int family, pw_kernel_fn fn, void *context);
+
+/* kernel_route.c: the kernel's main table as Pewter's underlay */
+
+/** Before pw_kernel_feed_init(); the default is to mirror. */
+void pw_kernel_routes_enable(bool enable);
+void pw_kernel_routes_start(void);
+void pw_kernel_routes_stop(void);
+
+/** RTM_NEWROUTE and RTM_DELROUTE; RTM_NEWNEXTHOP and RTM_DELNEXTHOP. */
+void pw_kernel_route(const struct nlmsghdr *nlh);
+void pw_kernel_nexthop(const struct nlmsghdr *nlh);
+
+/** Something that routes hang on changed: they are read again soon; or at once. */
+void pw_kernel_routes_changed(void);
+void pw_kernel_routes_read(void);
+
 #endif

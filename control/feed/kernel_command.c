@@ -13,6 +13,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 
 #include "control/feed/kernel.h"
@@ -254,13 +255,26 @@ static int collect(const struct nlmsghdr *nlh, void *context)
 	return 0;
 }
 
+/* What is made of the objects may need commands, so the dump is read to its end first. */
+static int dump(struct nlmsghdr *nlh, pw_kernel_fn fn, void *context)
+{
+	struct collected *entry, *next;
+	struct collection list = {.last = &list.first};
+	int ret = exchange(nlh, collect, &list);
+
+	for (entry = list.first; entry; entry = next) {
+		next = entry->next;
+		if (!ret)
+			fn((const struct nlmsghdr *)entry->message, context);
+		free(entry);
+	}
+	return ret;
+}
+
 int pw_kernel_dump(uint16_t type, uint32_t ifindex, pw_kernel_fn fn, void *context)
 {
 	char buffer[MESSAGE_SIZE];
-	struct collected *entry, *next;
-	struct collection list = {.last = &list.first};
 	struct nlmsghdr *nlh;
-	int ret;
 
 	if (!commands)
 		return -ENOTCONN;
@@ -279,13 +293,24 @@ int pw_kernel_dump(uint16_t type, uint32_t ifindex, pw_kernel_fn fn, void *conte
 		if (ifindex)
 			mnl_attr_put_u32(nlh, NDA_IFINDEX, ifindex);
 	}
-	ret = exchange(nlh, collect, &list);
-	/* What is made of them may need commands, so the dump is read to its end first. */
-	for (entry = list.first; entry; entry = next) {
-		next = entry->next;
-		if (!ret)
-			fn((const struct nlmsghdr *)entry->message, context);
-		free(entry);
+	return dump(nlh, fn, context);
+}
+
+int pw_kernel_dump_routes(uint16_t type, int family, pw_kernel_fn fn, void *context)
+{
+	char buffer[MESSAGE_SIZE];
+	struct nlmsghdr *nlh;
+
+	if (!commands)
+		return -ENOTCONN;
+	nlh = message(buffer, type, NLM_F_DUMP);
+	if (type == RTM_GETROUTE) {
+		struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+
+		rtm->rtm_family = (unsigned char)family;
+		rtm->rtm_table = RT_TABLE_MAIN;
+	} else {
+		mnl_nlmsg_put_extra_header(nlh, sizeof(struct nhmsg));
 	}
-	return ret;
+	return dump(nlh, fn, context);
 }

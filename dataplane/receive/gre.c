@@ -149,6 +149,12 @@ static rte_edge_t decapsulate(struct pw_worker *worker, struct rte_mbuf *mbuf)
 	tunnel = pw_interface_get(endpoint->interface);
 	if (unlikely(!(tunnel->flags & PW_INTERFACE_UP)))
 		return pw_stage_drop(mbuf, PW_DROP_TUNNEL_DOWN);
+	if (unlikely(endpoint->protect & (PW_PROTECT_IN | PW_PROTECT_BLOCK_IN))) {
+		if (endpoint->protect & PW_PROTECT_BLOCK_IN)
+			return pw_stage_drop(mbuf, PW_DROP_POLICY_BLOCK);
+		if (!packet->sa)
+			return pw_stage_drop(mbuf, PW_DROP_POLICY_CLEAR);
+	}
 	packet->endpoint = id;
 	packet->interface = endpoint->interface;
 	packet->hash = 0;

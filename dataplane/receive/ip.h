@@ -7,11 +7,13 @@
 /** Ones' complement sum of a header without options, folded: 0xffff when it is right. */
 static inline uint16_t pw_ipv4_sum(const struct rte_ipv4_hdr *ip)
 {
-	uint32_t words[5];
-	uint64_t sum;
+	uint64_t first, second, sum;
+	uint32_t last;
 
-	memcpy(words, ip, sizeof(words));
-	sum = (uint64_t)words[0] + words[1] + words[2] + words[3] + words[4];
+	memcpy(&first, ip, sizeof(first));
+	memcpy(&second, (const uint8_t *)ip + 8, sizeof(second));
+	memcpy(&last, (const uint8_t *)ip + 16, sizeof(last));
+	sum = (first & 0xffffffff) + (first >> 32) + (second & 0xffffffff) + (second >> 32) + last;
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);

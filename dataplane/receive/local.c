@@ -13,12 +13,15 @@ enum edge {
 	EDGE_ECHO,
 	EDGE_PUNT,
 	EDGE_ICMP,
+	EDGE_ESP,
 };
 
 #define ICMP_UNREACHABLE    3
 #define ICMP_CODE_PROTOCOL  2
 #define ICMP_CODE_PORT      3
 #define ICMPV6_ECHO_REQUEST 128
+#define ESP_HEADER          8 /* no packet of ESP ends with it */
+#define PORT_ESP_IN_UDP     4500
 
 /*
  * Came straight off the wire of a port whose kernel face takes what the PE itself is asked for.
@@ -64,6 +67,33 @@ static rte_edge_t unserved(struct rte_mbuf *mbuf, uint8_t protocol)
 	return EDGE_ICMP;
 }
 
+/*
+ * RFC 3948: on the port of IKE behind NATs, what begins with zeroes is IKE, and one octet 0xff
+ * keeps the NAT's mapping alive; both are the IKE daemon's, everything else is ESP.
+ */
+static bool is_esp_in_udp(const struct rte_mbuf *mbuf, uint16_t header)
+{
+	const struct rte_udp_hdr *udp =
+		rte_pktmbuf_mtod_offset(mbuf, const struct rte_udp_hdr *, header);
+	uint16_t length;
+	uint32_t spi;
+
+	if (mbuf->data_len < header + sizeof(*udp) + sizeof(spi) ||
+	    udp->dst_port != RTE_BE16(PORT_ESP_IN_UDP))
+		return false;
+	length = rte_be_to_cpu_16(udp->dgram_len);
+	if (length <= sizeof(*udp) + ESP_HEADER || length > mbuf->data_len - header)
+		return false;
+	memcpy(&spi, udp + 1, sizeof(spi));
+	return spi != 0;
+}
+
+static rte_edge_t to_esp(struct rte_mbuf *mbuf)
+{
+	pw_packet(mbuf)->esp_mode = PW_ESP_LOCAL;
+	return EDGE_ESP;
+}
+
 static rte_edge_t dispatch(struct rte_mbuf *mbuf, uint8_t protocol, uint16_t header, bool fragment)
 {
 	const struct pw_packet *packet = pw_packet(mbuf);
@@ -74,6 +104,16 @@ static rte_edge_t dispatch(struct rte_mbuf *mbuf, uint8_t protocol, uint16_t hea
 
 	if (protocol == IPPROTO_GRE || protocol == IPPROTO_MPLS)
 		return fragment ? EDGE_REASSEMBLY : EDGE_GRE;
+	if (protocol == IPPROTO_ESP)
+		return fragment ? EDGE_REASSEMBLY : to_esp(mbuf);
+	if (protocol == IPPROTO_UDP && !fragment && is_esp_in_udp(mbuf, header)) {
+		/* Octets behind the datagram are no part of it. */
+		const struct rte_udp_hdr *udp =
+			rte_pktmbuf_mtod_offset(mbuf, const struct rte_udp_hdr *, header);
+
+		pw_stage_trim(mbuf, header + rte_be_to_cpu_16(udp->dgram_len));
+		return to_esp(mbuf);
+	}
 	if (protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
 	    !kernel_answers_pings(packet, face)) {
 		if (fragment)
@@ -121,4 +161,4 @@ static uint16_t local_input(struct rte_graph *graph, struct rte_node *node, void
 }
 
 PW_STAGE(local_input, "local-input", local_input, "drop", "reassembly", "gre-input", "icmp-echo",
-	 "kernel-punt", "icmp-error")
+	 "kernel-punt", "icmp-error", "esp-input")

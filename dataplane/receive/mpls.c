@@ -202,6 +202,9 @@ static rte_edge_t act(struct rte_mbuf *mbuf, uint32_t top)
 
 	if (unlikely(entry.action == PW_LABEL_NONE))
 		return pw_stage_drop(mbuf, PW_DROP_MPLS_LABEL_UNKNOWN);
+	/* RFC 4023 8.1 */
+	if (unlikely(entry.flags & PW_LABEL_PROTECTED && !packet->sa))
+		return pw_stage_drop(mbuf, PW_DROP_MPLS_LABEL_CLEAR);
 	if (unlikely(entry.allowed &&
 		     (!packet->endpoint || !pw_label_allows(entry.allowed, packet->endpoint))))
 		return pw_stage_drop(mbuf, PW_DROP_MPLS_LABEL_REFUSED);

@@ -13,7 +13,7 @@
  * or the packet is refused.
  */
 #define PW_ENDPOINTS           32768
-#define PW_ENDPOINT_HEADER_MAX 56 /* IPv6 40 + GRE 4 + checksum 4 + key 4 + spare */
+#define PW_ENDPOINT_HEADER_MAX 88 /* IPv6 40, UDP 8, ESP 8, IV 16, GRE with all its fields 16 */
 
 enum pw_encapsulation {
 	PW_ENCAPSULATION_GRE,        /* RFC 2784, 2890; MPLS, IPv4 or IPv6 inside */
@@ -28,6 +28,11 @@ enum pw_encapsulation {
 #define PW_ENDPOINT_CHECKSUM         0x20 /* GRE checksum sent */
 #define PW_ENDPOINT_SEQUENCE         0x40 /* GRE sequence numbers sent (RFC 2890) */
 #define PW_ENDPOINT_UNIFORM_IN       0x80 /* inward TTL model is uniform (else pipe / short pipe) */
+
+#define PW_PROTECT_OUT               0x01 /* policy: only with an SA; without one it is dropped */
+#define PW_PROTECT_IN                0x02 /* policy: what comes in clear is dropped */
+#define PW_PROTECT_BLOCK_OUT         0x04 /* policy: nothing goes out */
+#define PW_PROTECT_BLOCK_IN          0x08 /* policy: nothing comes in */
 
 #define PW_ENDPOINT_MATCH_MPLS_IN_IP 0x01 /* in pw_endpoint_key.flags only */
 #define PW_ENDPOINT_MATCH_ANY_KEY    0x02 /* inside the table only */
@@ -50,22 +55,25 @@ struct pw_endpoint {
 	uint8_t ip_len;     /* bytes of the outer IP header within: 20 or 40 */
 	uint8_t ttl;        /* outer TTL or hop limit; the fallback where it is inherited */
 	uint8_t tos;
-	uint16_t mtu; /* largest payload, label stack included, in bytes */
-	uint16_t vrf; /* front-door VRF */
-	uint16_t reserved;
+	uint16_t mtu;       /* largest payload, label stack included, in bytes */
+	uint16_t vrf;       /* front-door VRF */
+	uint8_t protect;    /* PW_PROTECT_* */
+	uint8_t esp_at;     /* where in header[] the ESP header is; 0 = in clear */
 	uint32_t interface; /* the tunnel */
 	uint32_t underlay;  /* next hop of the outer packet (0: no route to the remote) */
 	uint32_t id;
 	struct pw_endpoint_key match; /* inward */
-	/* Second line: outward. IPv4: total length, id and checksum zero, partial_sum is the ones'
-	 * complement sum of the rest as 16-bit network-order words (host order, folded to 17 bits
-	 * at most). GRE: flags, and the key where there is one; protocol, checksum and sequence
-	 * zero. */
+	/* Further lines: outward. IPv4: total length, id and checksum zero, partial_sum is the
+	 * ones' complement sum of the rest as 16-bit network-order words (host order, folded to 17
+	 * bits at most). UDP and ESP, where there is an SA: ports and SPI, the rest zero. GRE:
+	 * flags, and the key where there is one; protocol, checksum and sequence zero. */
 	uint8_t header[PW_ENDPOINT_HEADER_MAX];
 	uint32_t partial_sum;
-	uint32_t reserved2;
+	uint32_t sa;    /* protects what is sent; 0 = none */
+	uint8_t gre_at; /* where in header[] GRE begins, or what would follow it */
+	uint8_t spare[31];
 };
-static_assert(sizeof(struct pw_endpoint) == 128, "two cache lines");
+static_assert(sizeof(struct pw_endpoint) == 192, "three cache lines");
 
 extern struct pw_slots pw_endpoints; /* of struct pw_endpoint */
 

@@ -20,6 +20,7 @@ enum pw_label_action {
 
 #define PW_LABEL_TTL_UNIFORM 0x01 /* ttl-propagate: label TTL goes down to what is below */
 #define PW_LABEL_TTL_PIPE    0x02 /* ttl-propagate disabled, whatever the tunnel says */
+#define PW_LABEL_PROTECTED   0x04 /* only from an SA (RFC 4023 8.1) */
 
 struct pw_label {
 	uint8_t action;   /* enum pw_label_action */

@@ -22,6 +22,7 @@
 struct pw_slots {
 	uint32_t *map;        /* id -> object number */
 	uint8_t *objects;     /* object number -> object, cache-line aligned */
+	uint8_t *tags;        /* id -> first byte of its object, for what needs no more of it */
 	uint32_t object_size; /* bytes, a multiple of the cache line */
 	uint32_t ids;         /* capacity: ids 1 .. ids - 1 */
 	uint32_t object_count;
@@ -57,6 +58,18 @@ int pw_slot_set(struct pw_slots *slots, uint32_t id, const void *object);
 
 /** Makes the id read as "nothing" now; the id itself can be taken again a grace period later. */
 void pw_slot_free(struct pw_slots *slots, uint32_t id);
+
+/**
+ * Changes after every change of any table, so whatever was computed from objects can be kept for
+ * as long as it stays the same. Workers read it (acquire) before they read the objects.
+ */
+extern uint32_t pw_slots_generation;
+
+/** The first byte of the object that an id stands for; it may change before the object does. */
+static inline uint8_t pw_slot_tag(const struct pw_slots *slots, uint32_t id)
+{
+	return __atomic_load_n(&slots->tags[id], __ATOMIC_RELAXED);
+}
 
 /** The object an id stands for: any thread, valid until the caller's next quiescent state. */
 static inline const void *pw_slot_get(const struct pw_slots *slots, uint32_t id)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * tunnel-output: labels, GRE (or none) and the outer header are written in one go from the
- * endpoint's ready-made header, and the underlay neighbour's Ethernet header before them.
+ * tunnel-output: labels, GRE (or none), ESP's headers and the outer header are written in one go
+ * from the endpoint's ready-made header, and the underlay neighbour's Ethernet header before them.
  */
 #include "dataplane/transmit/impose.h"
+#include "dataplane/transmit/esp.h"
+#include "dataplane/transmit/ethernet.h"
 #include "dataplane/transmit/template.h"
 
 #include <netinet/in.h>
+#include <rte_udp.h>
 
 enum edge {
 	EDGE_DROP = PW_STAGE_DROP,
@@ -14,6 +17,7 @@ enum edge {
 	EDGE_ETHERNET,
 	EDGE_FRAGMENT,
 	EDGE_ICMP,
+	EDGE_ESP,
 };
 
 #define ICMP_UNREACHABLE      3
@@ -95,7 +99,7 @@ static void write_ipv6(char *at, const struct pw_endpoint *endpoint, uint16_t le
 static void write_gre(struct rte_mbuf *mbuf, char *gre, const struct pw_endpoint *endpoint,
 		      uint16_t protocol)
 {
-	uint16_t length = endpoint->header_len - endpoint->ip_len;
+	uint16_t length = endpoint->header_len - endpoint->gre_at;
 	uint16_t checksum;
 	uint32_t sequence;
 
@@ -108,7 +112,7 @@ static void write_gre(struct rte_mbuf *mbuf, char *gre, const struct pw_endpoint
 		memcpy(gre + length - 4, &sequence, 4);
 	}
 	if (unlikely(endpoint->flags & PW_ENDPOINT_CHECKSUM)) {
-		checksum = (uint16_t)~rte_raw_cksum(gre, mbuf->pkt_len - endpoint->ip_len);
+		checksum = (uint16_t)~rte_raw_cksum(gre, mbuf->pkt_len - endpoint->gre_at);
 		memcpy(gre + 4, &checksum, 2);
 	}
 }
@@ -118,6 +122,34 @@ static uint16_t gre_protocol(struct rte_mbuf *mbuf, uint16_t labels)
 	if (labels || pw_packet(mbuf)->flags & PW_PACKET_LABELLED)
 		return RTE_ETHER_TYPE_MPLS;
 	return pw_ip_version(mbuf) == 6 ? RTE_ETHER_TYPE_IPV6 : RTE_ETHER_TYPE_IPV4;
+}
+
+/* ESP around what is there so far: its trailer, room for the ICV, UDP's length. */
+static bool write_esp(struct rte_mbuf *mbuf, const struct pw_endpoint *endpoint)
+{
+	const struct pw_sa *sa = pw_sa_get(endpoint->sa);
+	struct pw_packet *packet = pw_packet(mbuf);
+	uint16_t payload = mbuf->data_len - endpoint->gre_at;
+	uint16_t trailer;
+
+	if (!sa->key || endpoint->gre_at != endpoint->esp_at + PW_ESP_HEADER + sa->iv_bytes ||
+	    rte_pktmbuf_tailroom(mbuf) < pw_esp_tail_max(sa))
+		return false;
+	trailer = pw_esp_trailer(sa->align, sa->pad_to, payload);
+	pw_esp_write_trailer(rte_pktmbuf_mtod_offset(mbuf, uint8_t *, mbuf->data_len), sa->align,
+			     sa->pad_to, payload, trailer,
+			     endpoint->encapsulation == PW_ENCAPSULATION_GRE ? IPPROTO_GRE
+									     : IPPROTO_MPLS);
+	rte_pktmbuf_append(mbuf, trailer + sa->icv_bytes);
+	if (sa->flags & PW_SA_UDP) {
+		uint16_t length = rte_cpu_to_be_16(mbuf->pkt_len - endpoint->ip_len);
+
+		memcpy(rte_pktmbuf_mtod_offset(mbuf, char *, endpoint->ip_len + 4), &length, 2);
+	}
+	packet->sa = sa->id;
+	packet->esp_at = endpoint->esp_at;
+	packet->esp_mode = PW_ESP_TRANSIT;
+	return true;
 }
 
 /* Labels, GRE, outer IP before the packet, which becomes an ordinary IP packet of the core. */
@@ -142,7 +174,9 @@ static bool encapsulate(struct pw_worker *worker, struct rte_mbuf *mbuf,
 		pw_impose_write(at + endpoint->header_len, nexthop, inner,
 				packet->flags & PW_PACKET_LABELLED);
 	if (likely(endpoint->encapsulation == PW_ENCAPSULATION_GRE))
-		write_gre(mbuf, at + endpoint->ip_len, endpoint, protocol);
+		write_gre(mbuf, at + endpoint->gre_at, endpoint, protocol);
+	if (endpoint->sa && unlikely(!write_esp(mbuf, endpoint)))
+		return false;
 	if (unlikely(endpoint->flags & PW_ENDPOINT_IPV6))
 		write_ipv6(at, endpoint, (uint16_t)mbuf->pkt_len, inner.tos, inner.ttl, hash);
 	else
@@ -197,6 +231,15 @@ static rte_edge_t impose(struct pw_worker *worker, struct rte_mbuf *mbuf)
 	endpoint = pw_endpoint_get(nexthop->endpoint);
 	if (unlikely(!(pw_interface_get(endpoint->interface)->flags & PW_INTERFACE_UP)))
 		return pw_stage_drop(mbuf, PW_DROP_TUNNEL_DOWN);
+	if (unlikely(endpoint->protect & PW_PROTECT_BLOCK_OUT))
+		return pw_stage_drop(mbuf, PW_DROP_POLICY_BLOCK);
+	if (unlikely(endpoint->protect & PW_PROTECT_OUT && !endpoint->sa)) {
+		if (pw_sa_acquire(endpoint->id))
+			worker->punted = true;
+		return pw_stage_drop(mbuf, PW_DROP_SA_NONE);
+	}
+	if (unlikely(endpoint->sa && !pw_sa_get(endpoint->sa)->key))
+		return pw_stage_drop(mbuf, PW_DROP_SA_NONE);
 	way = pw_nexthop_get(endpoint->underlay);
 	if (way->type == PW_NEXTHOP_GROUP)
 		way = pw_nexthop_select(way, underlay_hash(mbuf));
@@ -219,85 +262,186 @@ static rte_edge_t impose(struct pw_worker *worker, struct rte_mbuf *mbuf)
 		return pw_stage_drop(mbuf, PW_DROP_TUNNEL_HEADROOM);
 	worker->counters[endpoint->interface].tx_packets++;
 	worker->counters[endpoint->interface].tx_bytes += length + labels;
+	if (endpoint->sa) {
+		packet->nexthop = way->id;
+		return EDGE_ESP;
+	}
 	return underlay(worker, mbuf, way, endpoint->flags & PW_ENDPOINT_IPV6);
 }
 
-/* One packet by the template when that serves it, composed anew when the next hop changes. */
-static rte_edge_t output(struct pw_worker *worker, struct pw_template *template,
-			 struct rte_mbuf *mbuf)
+/* ---- by template --------------------------------------------------------------------------- */
+
+#define PREFETCH_AHEAD 16
+
+/* What one template's packets, one after the other, add to the interfaces' counters. */
+struct tally {
+	const struct pw_template *template;
+	uint64_t packets;
+	uint64_t inside; /* bytes: labels and what follows */
+	uint64_t whole;  /* bytes at the link */
+};
+
+static void tally_count(struct pw_worker *worker, struct tally *tally)
+{
+	struct pw_interface_counters *tunnel = &worker->counters[tally->template->tunnel];
+	struct pw_interface_counters *link = &worker->counters[tally->template->link];
+
+	tunnel->tx_packets += tally->packets;
+	tunnel->tx_bytes += tally->inside;
+	link->tx_packets += tally->packets;
+	link->tx_bytes += tally->whole;
+	tally->packets = tally->inside = tally->whole = 0;
+}
+
+/* Behind the packet what ESP has there (RFC 4303 2.4 to 2.8). Returns the bytes of it. */
+static inline uint16_t write_behind(const struct pw_template *template, struct rte_mbuf *mbuf,
+				    struct pw_packet *packet, uint8_t *end)
+{
+	uint16_t payload = (uint16_t)(mbuf->data_len + template->inside);
+	uint16_t trailer;
+
+	trailer = pw_esp_trailer(template->align, template->pad_to, payload);
+	pw_esp_write_trailer(end, template->align, template->pad_to, payload, trailer,
+			     template->next_header);
+	packet->sa = template->sa;
+	packet->esp_at = template->esp_at;
+	packet->esp_mode = PW_ESP_FRAME;
+	return trailer + template->icv;
+}
+
+/* Fields that most tunnels do not have: the outer header's sum so far comes in and goes out. */
+static uint32_t write_unusual(const struct pw_template *template, struct rte_mbuf *mbuf,
+			      uint8_t *data, uint16_t length, uint32_t sum)
+{
+	struct pw_impose_inner inner = pw_impose_look(mbuf);
+	struct rte_ipv4_hdr *ip = (void *)(data - template->ip_from_end);
+
+	if (template->flags & PW_TEMPLATE_TTL_UNIFORM)
+		for (int at = PW_MPLS_ENTRY; at <= template->labels; at += PW_MPLS_ENTRY)
+			data[3 - at] = inner.ttl;
+	if (template->flags & PW_TEMPLATE_TOS_INHERIT) {
+		ip->type_of_service = inner.tos;
+		sum += inner.tos;
+	}
+	if (template->flags & PW_TEMPLATE_TTL_INHERIT) {
+		ip->time_to_live = inner.ttl;
+		sum += (uint32_t)inner.ttl << 8;
+	}
+	if (template->flags & PW_TEMPLATE_UDP)
+		((struct rte_udp_hdr *)(ip + 1))->dgram_len =
+			rte_cpu_to_be_16(length - sizeof(*ip));
+	return sum;
+}
+
+/* Class selector of an IP packet, as it stands in a label entry's third byte (RFC 3270). */
+static inline uint8_t traffic_class(const uint8_t *data)
+{
+	uint8_t tos = likely(data[0] >> 4 == 4) ? data[1] : (uint8_t)(data[0] << 4 | data[1] >> 4);
+
+	return (uint8_t)(tos >> 5 << 1);
+}
+
+/* Puts the template before the packet: a frame ready for esp-output or its port. */
+static inline void write_template(struct pw_worker *worker, const struct pw_template *template,
+				  struct tally *tally, struct rte_mbuf *mbuf,
+				  struct pw_packet *packet)
+{
+	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	uint8_t class = traffic_class(data);
+	struct rte_ipv4_hdr *ip = (void *)(data - template->ip_from_end);
+	uint16_t behind = 0, length;
+	uint32_t sum;
+
+	memcpy(data - PW_TEMPLATE_MOVE, template->near, PW_TEMPLATE_MOVE);
+	if (unlikely(template->length > PW_TEMPLATE_MOVE))
+		memcpy(data - PW_TEMPLATE_SIZE, template->far, PW_TEMPLATE_MOVE);
+	/* From the template: what was just stored is slow to load. */
+	data[2 - PW_MPLS_ENTRY] = template->near[PW_TEMPLATE_MOVE + 2 - PW_MPLS_ENTRY] | class;
+	for (int at = 2 * PW_MPLS_ENTRY; unlikely(at <= template->labels); at += PW_MPLS_ENTRY)
+		data[2 - at] = template->near[PW_TEMPLATE_MOVE + 2 - at] | class;
+	if (template->sa)
+		behind = write_behind(template, mbuf, packet, data + mbuf->data_len);
+	length = (uint16_t)(mbuf->data_len + template->ip_from_end + behind);
+	sum = template->partial_sum + length;
+	ip->total_length = rte_cpu_to_be_16(length);
+	/* RFC 6864: an id matters only where the packet may be cut. */
+	if (template->flags & PW_TEMPLATE_ID) {
+		ip->packet_id = rte_cpu_to_be_16(worker->ip_id);
+		sum += worker->ip_id++;
+	}
+	if (unlikely(template->flags & PW_TEMPLATE_UNUSUAL))
+		sum = write_unusual(template, mbuf, data, length, sum);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)~sum);
+	tally->packets++;
+	tally->inside += mbuf->data_len + template->labels;
+	length = (uint16_t)(mbuf->data_len + template->length + behind);
+	tally->whole += length;
+	mbuf->data_off -= template->length;
+	mbuf->data_len = length;
+	mbuf->pkt_len = length;
+	packet->port = template->port;
+	packet->nexthop = template->way;
+	packet->vrf = template->vrf;
+}
+
+static inline bool serves(const struct pw_template *template, const struct rte_mbuf *mbuf,
+			  const struct pw_packet *packet)
+{
+	return template->flags & PW_TEMPLATE_USABLE &&
+	       !(packet->flags & (PW_PACKET_LABELLED | PW_PACKET_IMPOSED)) &&
+	       mbuf->data_len <= template->room && mbuf->data_off >= PW_TEMPLATE_SIZE &&
+	       mbuf->buf_len - mbuf->data_off - mbuf->data_len >= template->tail;
+}
+
+static inline rte_edge_t output(struct pw_worker *worker, struct tally *tally, uint32_t generation,
+				struct rte_mbuf *mbuf)
 {
 	struct pw_packet *packet = pw_packet(mbuf);
+	struct pw_template *template = &worker->templates[packet->nexthop];
 
-	if (unlikely(packet->nexthop != template->nexthop)) {
-		const struct pw_nexthop *nexthop = pw_nexthop_get(packet->nexthop);
-		const struct pw_endpoint *endpoint;
-
-		if (unlikely(nexthop->type != PW_NEXTHOP_TUNNEL))
-			return impose(worker, mbuf);
-		if (template->packets)
-			pw_template_count(worker, template);
-		endpoint = pw_endpoint_get(nexthop->endpoint);
-		pw_template_compose(template, nexthop, endpoint,
-				    pw_nexthop_get(endpoint->underlay));
-	}
-	if (unlikely(!pw_template_serves(template, mbuf, packet)))
+	if (unlikely(template->generation != generation))
+		pw_template_compose(template, packet->nexthop, generation);
+	if (unlikely(!serves(template, mbuf, packet)))
 		return impose(worker, mbuf);
-	pw_template_write(worker, template, mbuf, packet);
-	return EDGE_TRANSMIT;
+	if (unlikely(template != tally->template)) {
+		if (tally->packets)
+			tally_count(worker, tally);
+		tally->template = template;
+	}
+	write_template(worker, template, tally, mbuf, packet);
+	return template->sa ? EDGE_ESP : EDGE_TRANSMIT;
 }
 
-/* Endpoint of a chosen next hop; 0, which is nothing, when it has become something else. */
-static uint32_t endpoint_of(uint32_t id)
+static inline void prefetch(const struct pw_worker *worker, struct rte_mbuf *mbuf)
 {
-	const struct pw_nexthop *nexthop = pw_nexthop_get(id);
+	const struct pw_template *template = &worker->templates[pw_packet(mbuf)->nexthop];
 
-	return likely(nexthop->type == PW_NEXTHOP_TUNNEL) ? nexthop->endpoint : 0;
-}
-
-/* The endpoints of a burst, each line wanted before any is read. */
-static void prefetch(void **objs, uint16_t n)
-{
-	uint32_t last = 0;
-
-	for (uint16_t i = 0; i < n; i++) {
-		uint32_t id = pw_packet(objs[i])->nexthop;
-
-		if (id != last)
-			rte_prefetch0(&pw_endpoints.map[endpoint_of(id)]);
-		last = id;
-	}
-	last = 0;
-	for (uint16_t i = 0; i < n; i++) {
-		uint32_t id = pw_packet(objs[i])->nexthop;
-
-		if (id != last) {
-			const struct pw_endpoint *endpoint = pw_endpoint_get(endpoint_of(id));
-
-			rte_prefetch0(endpoint);
-			rte_prefetch0(endpoint->header);
-		}
-		last = id;
-	}
+	rte_prefetch0(template);
+	rte_prefetch0(&template->generation);
 }
 
 static uint16_t tunnel_output(struct rte_graph *graph, struct rte_node *node, void **objs,
 			      uint16_t n)
 {
+	uint32_t generation = __atomic_load_n(&pw_slots_generation, __ATOMIC_ACQUIRE);
 	struct pw_worker *worker = pw_worker();
-	struct pw_template template;
+	struct tally tally = {0};
 	rte_edge_t edges[n];
 
-	template.nexthop = 0;
-	template.packets = 0;
-	template.bytes_inside = 0;
-	prefetch(objs, n);
-	for (uint16_t i = 0; i < n; i++)
-		edges[i] = output(worker, &template, objs[i]);
-	if (template.packets)
-		pw_template_count(worker, &template);
+	for (uint16_t i = 0; i < RTE_MIN(n, PREFETCH_AHEAD); i++)
+		prefetch(worker, objs[i]);
+	for (uint16_t i = 0; i < n; i++) {
+		if (likely(i + PREFETCH_AHEAD < n))
+			prefetch(worker, objs[i + PREFETCH_AHEAD]);
+		edges[i] = output(worker, &tally, generation, objs[i]);
+	}
+	if (tally.packets)
+		tally_count(worker, &tally);
 	pw_stage_next(graph, node, edges, objs, n);
 	return n;
 }
 
 PW_STAGE(tunnel_output, "tunnel-output", tunnel_output, "drop", "port-transmit", "ethernet-output",
-	 "fragment", "icmp-error")
+	 "fragment", "icmp-error", "esp-output")

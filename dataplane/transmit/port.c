@@ -31,6 +31,7 @@ static void hand_over(struct pw_worker *worker, const struct pw_port_table *port
 		pw_packet(packets[i])->flags = 0;
 	sent = rte_ring_mp_enqueue_burst(owner->inject, (void **)packets, n, NULL);
 	worker->events[PW_EVENT_HANDED_OVER] += sent;
+	worker->handed |= UINT64_C(1) << owner->index;
 	refuse(worker, packets + sent, n - sent, PW_DROP_PORT_FULL);
 }
 

@@ -17,11 +17,13 @@
 	X(ETHERNET_INPUT, "ethernet-input")                                                        \
 	X(LOCAL_INPUT, "local-input")                                                              \
 	X(REASSEMBLY, "reassembly")                                                                \
+	X(ESP_INPUT, "esp-input")                                                                  \
 	X(GRE_INPUT, "gre-input")                                                                  \
 	X(MPLS_INPUT, "mpls-input")                                                                \
 	X(IPV4_LOOKUP, "ipv4-lookup")                                                              \
 	X(IPV6_LOOKUP, "ipv6-lookup")                                                              \
 	X(TUNNEL_OUTPUT, "tunnel-output")                                                          \
+	X(ESP_OUTPUT, "esp-output")                                                                \
 	X(FRAGMENT, "fragment")                                                                    \
 	X(ETHERNET_OUTPUT, "ethernet-output")                                                      \
 	X(PORT_TRANSMIT, "port-transmit")                                                          \

@@ -149,6 +149,10 @@ static uint8_t exception_layer(const struct rte_mbuf *mbuf, const struct pw_pack
 	case PW_DROP_PORT_NONE:
 	case PW_DROP_NO_BUFFER:
 	case PW_DROP_STOPPED:
+	case PW_DROP_ESP_SEQUENCE:
+	case PW_DROP_ESP_ENGINE:
+	case PW_DROP_ESP_EXPIRED:
+	case PW_DROP_SA_NONE:
 		return looks_like_ip(mbuf) ? PW_LAYER_IP : PW_LAYER_ETHERNET;
 	case PW_DROP_MPLS_TRUNCATED:
 	case PW_DROP_MPLS_LABEL_UNKNOWN:
@@ -158,6 +162,7 @@ static uint8_t exception_layer(const struct rte_mbuf *mbuf, const struct pw_pack
 	case PW_DROP_MPLS_STACK:
 	case PW_DROP_MPLS_TTL:
 	case PW_DROP_MPLS_PAYLOAD:
+	case PW_DROP_MPLS_LABEL_CLEAR:
 		return looks_like_ip(mbuf) ? PW_LAYER_IP : PW_LAYER_MPLS;
 	default:
 		return packet->flags & PW_PACKET_LABELLED ? PW_LAYER_MPLS : PW_LAYER_IP;
@@ -175,6 +180,8 @@ uint8_t pw_watch_layer(enum pw_stage_id stage, const struct rte_mbuf *mbuf)
 		return PW_LAYER_ETHERNET;
 	case PW_AT_MPLS_INPUT:
 		return PW_LAYER_MPLS;
+	case PW_AT_ESP_OUTPUT:
+		return packet->esp_mode == PW_ESP_FRAME ? PW_LAYER_ETHERNET : PW_LAYER_IP;
 	case PW_AT_KERNEL_PUNT:
 	case PW_AT_DROP:
 		return exception_layer(mbuf, packet);

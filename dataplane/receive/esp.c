@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * esp-input: finds the SA, refuses replays, decrypts a burst in place, and only then believes
+ * anything (RFC 4303 3.4): the window moves, what is inside goes on as if it had come in clear,
+ * with the SA noted.
+ */
+#include "dataplane/receive/ip.h"
+#include "dataplane/table/endpoint.h"
+#include "dataplane/transmit/esp.h"
+
+#include <netinet/in.h>
+#include <rte_ether.h>
+#include <rte_udp.h>
+
+enum edge {
+	EDGE_DROP = PW_STAGE_DROP,
+	EDGE_GRE,
+	EDGE_MPLS,
+	EDGE_IPV4,
+	EDGE_IPV6,
+};
+
+#define BURST     64
+#define GRE_MPLS  RTE_BE32(RTE_ETHER_TYPE_MPLS) /* no flags, version 0, MPLS inside */
+#define GRE_BYTES 4
+
+/* What the outer header says; addresses are 4 or 16 bytes, in the packet. */
+struct outer {
+	const uint8_t *source;
+	const uint8_t *destination;
+	uint16_t esp_at;
+	uint16_t ip_len;
+	uint16_t source_port;
+	bool v6;
+	bool udp;
+};
+
+/* A packet on its way through the engine. */
+struct pending {
+	const struct pw_sa *sa;
+	uint16_t at; /* in the burst */
+	uint16_t esp_at;
+	uint16_t ip_len;
+};
+
+struct burst {
+	uint16_t count;
+	struct pending pending[BURST];
+	uint64_t numbers[BURST];
+	struct pw_crypto_op ops[BURST];
+};
+
+static inline bool same_address(const uint8_t *one, const uint8_t *other, bool v6)
+{
+	return v6 ? memcmp(one, other, 16) == 0 : memcmp(one, other, 4) == 0;
+}
+
+static inline enum pw_drop outer_read(const struct rte_mbuf *mbuf, struct outer *outer)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	uint8_t protocol;
+
+	outer->v6 = data[0] >> 4 == 6;
+	if (unlikely(outer->v6)) {
+		const struct rte_ipv6_hdr *ip = (const void *)data;
+
+		outer->source = ip->src_addr;
+		outer->destination = ip->dst_addr;
+		outer->ip_len = sizeof(*ip);
+		protocol = ip->proto;
+	} else {
+		const struct rte_ipv4_hdr *ip = (const void *)data;
+
+		outer->source = (const uint8_t *)&ip->src_addr;
+		outer->destination = (const uint8_t *)&ip->dst_addr;
+		outer->ip_len = (uint16_t)((data[0] & 0xf) * 4);
+		protocol = ip->next_proto_id;
+	}
+	outer->esp_at = outer->ip_len;
+	outer->udp = protocol == IPPROTO_UDP;
+	outer->source_port = 0;
+	if (unlikely(outer->udp)) {
+		const struct rte_udp_hdr *udp = (const void *)(data + outer->ip_len);
+
+		outer->source_port = udp->src_port;
+		outer->esp_at += sizeof(*udp);
+	}
+	return likely(mbuf->data_len >= outer->esp_at + PW_ESP_HEADER) ? PW_DROP_NONE
+								       : PW_DROP_ESP_TRUNCATED;
+}
+
+static inline uint32_t word_at(const struct rte_mbuf *mbuf, uint16_t offset)
+{
+	uint32_t word;
+
+	memcpy(&word, rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, offset), sizeof(word));
+	return word;
+}
+
+/* Behind a NAT the remote's address and port may change; that is told once the ICV is good. */
+static inline bool source_is_right(const struct pw_sa *sa, const struct outer *outer)
+{
+	static const uint8_t any[16];
+
+	return likely(same_address(sa->source, outer->source, outer->v6)) ||
+	       sa->flags & PW_SA_UDP || same_address(sa->source, any, outer->v6);
+}
+
+/* Everything that can be told before the ICV is checked. */
+static inline enum pw_drop admit(struct pw_worker *worker, const struct pw_sa *sa,
+				 struct rte_mbuf *mbuf, const struct outer *outer, uint64_t *number,
+				 struct pending *pending, struct pw_crypto_op *op)
+{
+	uint16_t around = PW_ESP_HEADER + sa->iv_bytes + sa->icv_bytes;
+
+	if (unlikely(sa->flags & PW_SA_DEAD))
+		return PW_DROP_ESP_EXPIRED;
+	if (unlikely(!!(sa->flags & PW_SA_UDP) != outer->udp)) {
+		worker->sa[sa->id].invalid++;
+		return PW_DROP_ESP_ENCAPSULATION;
+	}
+	if (unlikely(!source_is_right(sa, outer))) {
+		worker->sa[sa->id].invalid++;
+		return PW_DROP_ESP_SOURCE;
+	}
+	if (unlikely(mbuf->data_len < outer->esp_at + around + 2)) {
+		worker->sa[sa->id].invalid++;
+		return PW_DROP_ESP_TRUNCATED;
+	}
+	*number = rte_be_to_cpu_32(word_at(mbuf, outer->esp_at + 4));
+	if (sa->flags & PW_SA_ESN)
+		*number = pw_seqwindow_extend(&sa->state->window, (uint32_t)*number);
+	if (unlikely(sa->flags & PW_SA_REPLAY_CHECK &&
+		     !pw_seqwindow_check(&sa->state->window, *number))) {
+		worker->sa[sa->id].replays++;
+		return PW_DROP_ESP_REPLAY;
+	}
+	pending->sa = sa;
+	pending->esp_at = outer->esp_at;
+	pending->ip_len = outer->ip_len;
+	op->key = sa->key;
+	op->esp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, outer->esp_at);
+	op->mbuf = mbuf;
+	op->text_bytes = mbuf->data_len - outer->esp_at - around;
+	op->esn = sa->flags & PW_SA_ESN;
+	op->esn_high = (uint32_t)(*number >> 32);
+	return PW_DROP_NONE;
+}
+
+/* No SA: not ours to take if it only passes by, or else nobody's. */
+static rte_edge_t unknown(struct rte_mbuf *mbuf)
+{
+	if (pw_packet(mbuf)->esp_mode == PW_ESP_LOCAL)
+		return pw_stage_drop(mbuf, PW_DROP_ESP_SPI);
+	return pw_ip_version(mbuf) == 6 ? EDGE_IPV6 : EDGE_IPV4;
+}
+
+static void gather(struct pw_worker *worker, void **objs, rte_edge_t *edges, uint16_t n,
+		   struct burst *burst)
+{
+	const struct pw_sa *sa = NULL;
+	uint16_t vrf = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *mbuf = objs[i];
+		struct outer outer;
+		enum pw_drop drop = outer_read(mbuf, &outer);
+		uint32_t spi;
+
+		if (unlikely(drop != PW_DROP_NONE)) {
+			edges[i] = pw_stage_drop(mbuf, drop);
+			continue;
+		}
+		spi = word_at(mbuf, outer.esp_at);
+		/* Packets of one SA often come in a row. */
+		if (!sa || sa->spi != spi || vrf != pw_packet(mbuf)->vrf ||
+		    !!(sa->flags & PW_SA_IPV6) != outer.v6 ||
+		    !same_address(sa->destination, outer.destination, outer.v6)) {
+			vrf = pw_packet(mbuf)->vrf;
+			sa = pw_sa_find(spi, vrf, outer.v6, outer.destination);
+		}
+		if (unlikely(!sa)) {
+			edges[i] = unknown(mbuf);
+			continue;
+		}
+		drop = admit(worker, sa, mbuf, &outer, &burst->numbers[burst->count],
+			     &burst->pending[burst->count], &burst->ops[burst->count]);
+		if (unlikely(drop != PW_DROP_NONE)) {
+			edges[i] = pw_stage_drop(mbuf, drop);
+			continue;
+		}
+		burst->pending[burst->count++].at = i;
+	}
+}
+
+/* ---- authentic ----------------------------------------------------------------------------- */
+
+/* RFC 3948: where the peer is now, behind its NAT; the IKE daemon is told and decides. */
+static bool mapping_changed(struct pw_worker *worker, const struct pw_sa *sa,
+			    const struct rte_mbuf *mbuf)
+{
+	struct pw_sa_state *state = sa->state;
+	uint32_t idle = 0;
+	struct outer outer;
+	bool moved;
+
+	outer_read(mbuf, &outer);
+	moved = !same_address(sa->source, outer.source, outer.v6);
+	if (!moved && outer.source_port == sa->udp_remote)
+		return false;
+	if (__atomic_compare_exchange_n(&state->mapping, &idle, 1, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED)) {
+		memset(state->mapped_address, 0, sizeof(state->mapped_address));
+		memcpy(state->mapped_address, outer.source, outer.v6 ? 16 : 4);
+		state->mapped_port = outer.source_port;
+		__atomic_store_n(&state->mapping, 2, __ATOMIC_RELEASE);
+		if (pw_sa_notice_put(PW_SA_NOTICE_MAPPING, sa->id))
+			worker->punted = true;
+		else
+			__atomic_store_n(&state->mapping, 0, __ATOMIC_RELEASE);
+	}
+	/* The tunnel's remote end is an address: what comes from another is not from it. */
+	return moved;
+}
+
+/* RFC 4303 2.4: 1, 2, 3 ... */
+static bool padding_is_right(const uint8_t *end, uint8_t length)
+{
+	for (unsigned int i = length; i > 0; i--)
+		if (*--end != i)
+			return false;
+	return true;
+}
+
+/* The header of the IP packet that was protected, moved up to what was in ESP. */
+static void restore(struct rte_mbuf *mbuf, uint16_t ip_len, uint16_t payload_at, uint16_t payload,
+		    uint8_t next_header)
+{
+	uint8_t *from = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	uint8_t *to = from + payload_at - ip_len;
+
+	memmove(to, from, ip_len);
+	if (*to >> 4 == 6) {
+		struct rte_ipv6_hdr *ip = (void *)to;
+
+		ip->proto = next_header;
+		ip->payload_len = rte_cpu_to_be_16(payload);
+	} else {
+		struct rte_ipv4_hdr *ip = (void *)to;
+
+		ip->next_proto_id = next_header;
+		ip->total_length = rte_cpu_to_be_16(ip_len + payload);
+		ip->hdr_checksum = 0;
+		ip->hdr_checksum = (uint16_t)~rte_raw_cksum(ip, ip_len);
+	}
+	rte_pktmbuf_adj(mbuf, payload_at - ip_len);
+	pw_stage_trim(mbuf, ip_len + payload);
+}
+
+/* GRE without options, MPLS in it, to a tunnel that is up: as gre-input would have it. */
+static bool straight_to_mpls(struct pw_worker *worker, struct rte_mbuf *mbuf,
+			     const struct pw_sa *sa, uint16_t payload_at, uint16_t payload)
+{
+	const struct pw_endpoint *endpoint = pw_endpoint_get(sa->endpoint);
+	struct pw_packet *packet = pw_packet(mbuf);
+	struct pw_interface_counters *counters;
+
+	if (unlikely(payload < GRE_BYTES || word_at(mbuf, payload_at) != GRE_MPLS ||
+		     endpoint->flags &
+			     (PW_ENDPOINT_KEY | PW_ENDPOINT_IPV6 | PW_ENDPOINT_TOS_INHERIT) ||
+		     endpoint->protect & PW_PROTECT_BLOCK_IN ||
+		     !(pw_interface_get(endpoint->interface)->flags & PW_INTERFACE_UP)))
+		return false;
+	packet->endpoint = endpoint->id;
+	packet->interface = endpoint->interface;
+	packet->hash = 0;
+	rte_pktmbuf_adj(mbuf, payload_at + GRE_BYTES);
+	pw_stage_trim(mbuf, payload - GRE_BYTES);
+	counters = &worker->counters[endpoint->interface];
+	counters->rx_packets++;
+	counters->rx_bytes += mbuf->pkt_len;
+	return true;
+}
+
+static rte_edge_t refuse(struct pw_worker *worker, struct rte_mbuf *mbuf, const struct pw_sa *sa,
+			 enum pw_drop drop)
+{
+	worker->sa[sa->id].invalid++;
+	return pw_stage_drop(mbuf, drop);
+}
+
+/* Authentic, and its number is new. */
+static inline rte_edge_t authentic(struct pw_worker *worker, struct rte_mbuf *mbuf,
+				   const struct pending *pending, const struct pw_crypto_op *op)
+{
+	const struct pw_sa *sa = pending->sa;
+	struct pw_sa_counters *counters = &worker->sa[sa->id];
+	uint16_t payload_at = pending->esp_at + PW_ESP_HEADER + sa->iv_bytes;
+	const uint8_t *end = op->esp + PW_ESP_HEADER + sa->iv_bytes + op->text_bytes;
+	uint8_t next_header = end[-1], padding = end[-2];
+	uint16_t payload;
+
+	counters->packets++;
+	counters->used = worker->now;
+	if (unlikely(padding + 2u > op->text_bytes || !padding_is_right(end - 2, padding)))
+		return refuse(worker, mbuf, sa, PW_DROP_ESP_PADDING);
+	payload = (uint16_t)(op->text_bytes - 2 - padding);
+	counters->bytes += payload;
+	if (unlikely(sa->flags & PW_SA_UDP && mapping_changed(worker, sa, mbuf)))
+		return refuse(worker, mbuf, sa, PW_DROP_ESP_SOURCE);
+	pw_packet(mbuf)->sa = sa->id;
+	if (likely(next_header == IPPROTO_GRE && sa->endpoint &&
+		   straight_to_mpls(worker, mbuf, sa, payload_at, payload)))
+		return EDGE_MPLS;
+	switch (next_header) {
+	case IPPROTO_GRE:
+		if (!(sa->flags & PW_SA_GRE))
+			return refuse(worker, mbuf, sa, PW_DROP_POLICY_SA);
+		break;
+	case IPPROTO_MPLS:
+		if (!(sa->flags & PW_SA_MPLS))
+			return refuse(worker, mbuf, sa, PW_DROP_POLICY_SA);
+		break;
+	case IPPROTO_NONE:
+		return pw_stage_drop(mbuf, PW_DROP_ESP_DUMMY);
+	default:
+		return refuse(worker, mbuf, sa, PW_DROP_ESP_NEXT_HEADER);
+	}
+	restore(mbuf, pending->ip_len, payload_at, payload, next_header);
+	return EDGE_GRE;
+}
+
+static rte_edge_t failed(struct pw_worker *worker, struct rte_mbuf *mbuf, const struct pw_sa *sa,
+			 uint8_t status)
+{
+	switch (status) {
+	case PW_CRYPTO_BAD_ICV:
+		worker->sa[sa->id].icv_failures++;
+		return pw_stage_drop(mbuf, PW_DROP_ESP_ICV);
+	case PW_CRYPTO_BAD_LENGTH:
+		return refuse(worker, mbuf, sa, PW_DROP_ESP_LENGTH);
+	default:
+		return pw_stage_drop(mbuf, PW_DROP_ESP_ENGINE);
+	}
+}
+
+/* Packets of one SA in a row, all authentic: the window takes them together. */
+static void accept_run(struct pw_worker *worker, void **objs, rte_edge_t *edges,
+		       struct burst *burst, uint16_t first, uint16_t count)
+{
+	const struct pw_sa *sa = burst->pending[first].sa;
+	uint64_t new = pw_seqwindow_accept_burst(&sa->state->window, &burst->numbers[first], count);
+
+	for (uint16_t i = 0; i < count; i++) {
+		const struct pending *pending = &burst->pending[first + i];
+		struct rte_mbuf *mbuf = objs[pending->at];
+
+		if (likely(new >> i & 1)) {
+			edges[pending->at] =
+				authentic(worker, mbuf, pending, &burst->ops[first + i]);
+		} else {
+			worker->sa[sa->id].replays++;
+			edges[pending->at] = pw_stage_drop(mbuf, PW_DROP_ESP_REPLAY);
+		}
+	}
+}
+
+static void burst_input(struct pw_worker *worker, void **objs, rte_edge_t *edges, uint16_t n)
+{
+	struct burst burst;
+	uint16_t last;
+
+	burst.count = 0;
+	gather(worker, objs, edges, n, &burst);
+	pw_crypto_open(worker->crypto, burst.ops, burst.count);
+	for (uint16_t i = 0; i < burst.count; i = last) {
+		const struct pending *pending = &burst.pending[i];
+
+		last = i;
+		while (last < burst.count && burst.ops[last].status == PW_CRYPTO_OK &&
+		       burst.pending[last].sa == pending->sa)
+			last++;
+		if (likely(last > i)) {
+			accept_run(worker, objs, edges, &burst, i, last - i);
+		} else {
+			edges[pending->at] =
+				failed(worker, objs[pending->at], pending->sa, burst.ops[i].status);
+			last = i + 1;
+		}
+	}
+}
+
+static uint16_t esp_input(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
+{
+	struct pw_worker *worker = pw_worker();
+	rte_edge_t edges[n];
+
+	for (uint16_t i = 0; i < n; i += BURST)
+		burst_input(worker, &objs[i], &edges[i], RTE_MIN(BURST, n - i));
+	pw_stage_next(graph, node, edges, objs, n);
+	return n;
+}
+
+PW_STAGE(esp_input, "esp-input", esp_input, "drop", "gre-input", "mpls-input", "ipv4-lookup",
+	 "ipv6-lookup")

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * esp-output: what was made ready (outer header, SPI, room for IV and ICV, trailer) gets its
+ * sequence number and IV, and is encrypted in place, a burst at a time.
+ *
+ * All workers share an SA's numbers: each takes as many as it has packets for, in one addition,
+ * so none is used twice and none is kept for later.
+ */
+#include "dataplane/transmit/esp.h"
+
+#include <netinet/in.h>
+#include <rte_udp.h>
+
+enum edge {
+	EDGE_DROP = PW_STAGE_DROP,
+	EDGE_TRANSMIT,
+	EDGE_ETHERNET,
+};
+
+/* Packets sealed together: what the headers of so many touch stays in the first cache. */
+#define BURST 64
+
+struct burst {
+	uint16_t count; /* of ops */
+	uint16_t packet[BURST];
+	struct pw_crypto_op ops[BURST];
+};
+
+/* Packets of one SA in a row. */
+static uint16_t run_length(void **objs, uint16_t first, uint16_t n)
+{
+	uint32_t sa = pw_packet(objs[first])->sa;
+	uint16_t last = first + 1;
+
+	while (last < n && pw_packet(objs[last])->sa == sa)
+		last++;
+	return last - first;
+}
+
+static void write_iv(struct pw_worker *worker, const struct pw_sa *sa, uint8_t *esp,
+		     uint64_t number)
+{
+	uint64_t counter = rte_cpu_to_be_64(number);
+
+	if (likely(sa->iv_bytes == sizeof(counter)))
+		memcpy(esp + PW_ESP_HEADER, &counter, sizeof(counter));
+	else if (sa->flags & PW_SA_RANDOM_IV)
+		pw_crypto_random_iv(worker->crypto, esp + PW_ESP_HEADER);
+}
+
+static void number_run(struct pw_worker *worker, const struct pw_sa *sa, void **objs,
+		       uint16_t first, uint16_t count, rte_edge_t *edges, struct burst *burst)
+{
+	uint64_t number = __atomic_fetch_add(&sa->state->sequence, count, __ATOMIC_RELAXED) + 1;
+	uint16_t around = PW_ESP_HEADER + sa->iv_bytes + sa->icv_bytes;
+	struct pw_sa_counters *counters = &worker->sa[sa->id];
+	bool esn = sa->flags & PW_SA_ESN;
+	uint64_t bytes = 0, passed = 0;
+
+	for (uint16_t i = first; i < first + count; i++, number++) {
+		struct rte_mbuf *mbuf = objs[i];
+		const struct pw_packet *packet = pw_packet(mbuf);
+		struct pw_crypto_op *op = &burst->ops[burst->count];
+		uint8_t *esp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, packet->esp_at);
+		uint32_t low = rte_cpu_to_be_32((uint32_t)number);
+
+		/* RFC 4303 3.3.3: numbers never cycle. */
+		if (unlikely(number > sa->sequence_limit)) {
+			edges[i] = pw_stage_drop(mbuf, PW_DROP_ESP_SEQUENCE);
+			if (!__atomic_exchange_n(&sa->state->exhausted, 1, __ATOMIC_RELAXED)) {
+				pw_sa_notice_put(PW_SA_NOTICE_EXHAUSTED, sa->id);
+				worker->punted = true;
+			}
+			continue;
+		}
+		memcpy(esp + 4, &low, sizeof(low));
+		write_iv(worker, sa, esp, number);
+		op->key = sa->key;
+		op->esp = esp;
+		op->mbuf = mbuf;
+		op->text_bytes = mbuf->data_len - packet->esp_at - around;
+		op->esn_high = (uint32_t)(number >> 32);
+		op->esn = esn;
+		bytes +=
+			op->text_bytes - 2 - esp[PW_ESP_HEADER + sa->iv_bytes + op->text_bytes - 2];
+		passed++;
+		burst->packet[burst->count++] = i;
+		edges[i] = packet->esp_mode == PW_ESP_FRAME ? EDGE_TRANSMIT : EDGE_ETHERNET;
+	}
+	counters->packets += passed;
+	counters->bytes += bytes;
+	counters->used = worker->now;
+}
+
+/* RFC 8200 8.1: over IPv6, UDP has a checksum. */
+static void udp6_checksum(struct rte_mbuf *mbuf, const struct pw_packet *packet)
+{
+	struct rte_udp_hdr *udp =
+		rte_pktmbuf_mtod_offset(mbuf, struct rte_udp_hdr *, packet->esp_at - sizeof(*udp));
+	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)udp - 1;
+
+	udp->dgram_cksum = 0;
+	udp->dgram_cksum = rte_ipv6_udptcp_cksum(ip, udp);
+}
+
+static void seal(struct pw_worker *worker, void **objs, rte_edge_t *edges, struct burst *burst)
+{
+	if (likely(!pw_crypto_seal(worker->crypto, burst->ops, burst->count)))
+		return;
+	for (uint16_t i = 0; i < burst->count; i++) {
+		uint16_t at = burst->packet[i];
+
+		if (burst->ops[i].status != PW_CRYPTO_OK)
+			edges[at] = pw_stage_drop(objs[at], PW_DROP_ESP_ENGINE);
+	}
+}
+
+static void burst_output(struct pw_worker *worker, void **objs, rte_edge_t *edges, uint16_t n)
+{
+	bool udp6 = false;
+	struct burst burst;
+	uint16_t count;
+
+	burst.count = 0;
+	for (uint16_t i = 0; i < n; i += count) {
+		const struct pw_sa *sa = pw_sa_get(pw_packet(objs[i])->sa);
+
+		count = run_length(objs, i, n);
+		if (unlikely(!sa->key || sa->flags & PW_SA_DEAD)) {
+			for (uint16_t k = i; k < i + count; k++)
+				edges[k] = pw_stage_drop(objs[k], sa->key ? PW_DROP_ESP_EXPIRED
+									  : PW_DROP_SA_NONE);
+			continue;
+		}
+		udp6 |= sa->flags & PW_SA_UDP && sa->flags & PW_SA_IPV6;
+		number_run(worker, sa, objs, i, count, edges, &burst);
+	}
+	seal(worker, objs, edges, &burst);
+	for (uint16_t i = 0; unlikely(udp6) && i < burst.count; i++) {
+		struct rte_mbuf *mbuf = objs[burst.packet[i]];
+		uint16_t flags = pw_sa_get(pw_packet(mbuf)->sa)->flags;
+
+		if (flags & PW_SA_UDP && flags & PW_SA_IPV6)
+			udp6_checksum(mbuf, pw_packet(mbuf));
+	}
+}
+
+static uint16_t esp_output(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
+{
+	struct pw_worker *worker = pw_worker();
+	rte_edge_t edges[n];
+
+	for (uint16_t i = 0; i < n; i += BURST)
+		burst_output(worker, &objs[i], &edges[i], RTE_MIN(BURST, n - i));
+	pw_stage_next(graph, node, edges, objs, n);
+	return n;
+}
+
+PW_STAGE(esp_output, "esp-output", esp_output, "drop", "port-transmit", "ethernet-output")

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/transmit/template.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <rte_ether.h>
+#include <rte_udp.h>
+
+#include "dataplane/receive/mpls.h"
+#include "dataplane/table/interface.h"
+#include "dataplane/table/neighbour.h"
+#include "dataplane/table/nexthop.h"
+#include "dataplane/transmit/esp.h"
+
+#define BYTES ((size_t)PW_NEXTHOPS * sizeof(struct pw_template))
+
+struct pw_template *pw_templates_new(void)
+{
+	void *memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	madvise(memory, BYTES, MADV_HUGEPAGE);
+	return memory;
+}
+
+void pw_templates_free(struct pw_template *templates)
+{
+	if (templates)
+		munmap(templates, BYTES);
+}
+
+static bool sends(const struct pw_endpoint *endpoint)
+{
+	if (endpoint->protect & PW_PROTECT_BLOCK_OUT)
+		return false;
+	return endpoint->sa ? pw_sa_get(endpoint->sa)->key != NULL
+			    : !(endpoint->protect & PW_PROTECT_OUT);
+}
+
+static bool fits(const struct pw_nexthop *nexthop, const struct pw_endpoint *endpoint,
+		 const struct pw_nexthop *way, const struct pw_neighbour *neighbour)
+{
+	return nexthop->label_count && way->type == PW_NEXTHOP_NEIGHBOUR && !way->label_count &&
+	       neighbour->state == PW_NEIGHBOUR_REACHABLE &&
+	       !(endpoint->flags &
+		 (PW_ENDPOINT_IPV6 | PW_ENDPOINT_CHECKSUM | PW_ENDPOINT_SEQUENCE)) &&
+	       pw_interface_get(endpoint->interface)->flags & PW_INTERFACE_UP &&
+	       neighbour->rewrite_len + endpoint->header_len +
+			       nexthop->label_count * PW_MPLS_ENTRY <=
+		       PW_TEMPLATE_SIZE;
+}
+
+/* All bytes, in the order of the wire, ending at @p end. */
+static void write_bytes(struct pw_template *template, uint8_t *end,
+			const struct pw_nexthop *nexthop, const struct pw_endpoint *endpoint,
+			const struct pw_neighbour *neighbour)
+{
+	uint16_t type = RTE_BE16(RTE_ETHER_TYPE_IPV4), protocol = RTE_BE16(RTE_ETHER_TYPE_MPLS);
+	uint8_t *ip = end - template->ip_from_end;
+
+	memcpy(end - template->length, neighbour->rewrite, neighbour->rewrite_len);
+	memcpy(ip - sizeof(type), &type, sizeof(type));
+	memcpy(ip, endpoint->header, endpoint->header_len);
+	if (endpoint->encapsulation == PW_ENCAPSULATION_GRE)
+		memcpy(ip + endpoint->gre_at + 2, &protocol, sizeof(protocol));
+	for (unsigned int i = 0; i < nexthop->label_count; i++)
+		pw_mpls_write(end - template->labels + i * PW_MPLS_ENTRY,
+			      nexthop->labels[i] | nexthop->label_ttl);
+}
+
+/* The part of ESP. */
+static void protect(struct pw_template *template, const struct pw_endpoint *endpoint,
+		    const struct pw_neighbour *neighbour)
+{
+	const struct pw_sa *sa = pw_sa_get(endpoint->sa);
+	uint16_t payload = pw_sa_payload_max(sa, neighbour->mtu);
+
+	template->inside = endpoint->header_len - endpoint->gre_at + template->labels;
+	payload = RTE_MIN(payload, endpoint->mtu + template->inside - template->labels);
+	template->room = payload > template->inside ? payload - template->inside : 0;
+	template->tail = pw_esp_tail_max(sa);
+	template->sa = endpoint->sa;
+	template->align = sa->align;
+	template->icv = sa->icv_bytes;
+	template->pad_to = sa->pad_to;
+	template->flags |= sa->flags &PW_SA_UDP ? PW_TEMPLATE_UDP : 0;
+	template->next_header =
+		endpoint->encapsulation == PW_ENCAPSULATION_GRE ? IPPROTO_GRE : IPPROTO_MPLS;
+	template->esp_at = neighbour->rewrite_len + endpoint->esp_at;
+	/* An SA of another kind than the header was made for. */
+	if (endpoint->gre_at != endpoint->esp_at + PW_ESP_HEADER + sa->iv_bytes)
+		template->flags = 0;
+}
+
+void pw_template_compose(struct pw_template *template, uint32_t id, uint32_t generation)
+{
+	const struct pw_nexthop *nexthop = pw_nexthop_get(id);
+	const struct pw_endpoint *endpoint;
+	const struct pw_neighbour *neighbour;
+	const struct pw_nexthop *way;
+	uint8_t bytes[PW_TEMPLATE_SIZE] = {0};
+	uint16_t mtu;
+
+	template->generation = generation;
+	template->flags = 0;
+	if (nexthop->type != PW_NEXTHOP_TUNNEL)
+		return;
+	endpoint = pw_endpoint_get(nexthop->endpoint);
+	way = pw_nexthop_get(endpoint->underlay);
+	neighbour = pw_neighbour_get(way->neighbour);
+	if (!sends(endpoint) || !fits(nexthop, endpoint, way, neighbour))
+		return;
+	template->labels = nexthop->label_count *PW_MPLS_ENTRY;
+	template->ip_from_end = endpoint->header_len + template->labels;
+	template->length = neighbour->rewrite_len + template->ip_from_end;
+	write_bytes(template, bytes + sizeof(bytes), nexthop, endpoint, neighbour);
+	memcpy(template->far, bytes, PW_TEMPLATE_MOVE);
+	memcpy(template->near, bytes + PW_TEMPLATE_MOVE, PW_TEMPLATE_MOVE);
+	template->flags =
+		PW_TEMPLATE_USABLE | (endpoint->flags & PW_ENDPOINT_DF ? 0 : PW_TEMPLATE_ID) |
+		(endpoint->flags & PW_ENDPOINT_TOS_INHERIT ? PW_TEMPLATE_TOS_INHERIT : 0) |
+		(endpoint->flags & PW_ENDPOINT_TTL_INHERIT ? PW_TEMPLATE_TTL_INHERIT : 0) |
+		(nexthop->flags & PW_NEXTHOP_TTL_UNIFORM ? PW_TEMPLATE_TTL_UNIFORM : 0);
+	mtu = neighbour->mtu > template->ip_from_end ? neighbour->mtu - template->ip_from_end : 0;
+	template->room = RTE_MIN(
+		endpoint->mtu > template->labels ? endpoint->mtu - template->labels : 0, mtu);
+	template->tail = 0;
+	template->sa = 0;
+	template->partial_sum = endpoint->partial_sum;
+	template->port = neighbour->port;
+	template->vrf = endpoint->vrf;
+	template->way = way->id;
+	template->tunnel = endpoint->interface;
+	template->link = neighbour->interface;
+	if (endpoint->sa)
+		protect(template, endpoint, neighbour);
+}
