@@ -37,7 +37,9 @@ PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev librte-ne
 	libipsec-mb-dev libmnl-dev libbpf-dev libxdp-dev libpcap-dev libsystemd-dev libbsd-dev libcmocka-dev
 	clang llvm"
 PACKAGES_DEMO="iproute2 netbase iputils-ping ethtool traceroute tcpdump iperf3 procps"
-PACKAGES_CHECK="git clang-format dpdk-dev libclang-rt-14-dev python3 python3-scapy python3-pyroute2"
+PACKAGES_CHECK="git clang-format dpdk-dev libclang-rt-14-dev python3 python3-scapy python3-pyroute2 frr"
+# BGP speakers of the lab tests; their services are neither started nor enabled.
+PACKAGES_BGP="frr gobgpd bird2"
 
 # Installs what is missing of the packages named; says nothing when nothing is.
 packages() { # PACKAGE...
@@ -59,6 +61,30 @@ packages() { # PACKAGE...
 	quietly "$log" apt-get install -q -y --no-install-recommends "${missing[@]}" ||
 		die "apt-get install failed (above)"
 	rm -f "$log"
+}
+
+# Installs daemons that the labs start themselves: none of them is to run on this machine.
+packages_without_services() { # PACKAGE...
+	local policy=/usr/sbin/policy-rc.d package made='' new=()
+	for package in "$@"; do
+		dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null | grep -qx installed ||
+			new+=("$package")
+	done
+	[ ${#new[@]} -gt 0 ] || return 0
+	if command -v dpkg-query > /dev/null && [ ! -e $policy ]; then
+		printf '#!/bin/sh\nexit 101\n' > $policy
+		chmod 755 $policy
+		made=yes
+	fi
+	# In a shell of its own: packages() may end it, and the policy must go in any case.
+	(packages "${new[@]}")
+	local status=$?
+	[ -z "$made" ] || rm -f $policy
+	[ $status = 0 ] || exit $status
+	[ ! -d /run/systemd/system ] || for package in "${new[@]}"; do
+		systemctl -q disable "${package%2}" 2> /dev/null
+	done
+	return 0
 }
 
 # ---- hugepages ----------------------------------------------------------------------------

@@ -14,12 +14,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/pewter_netlink.h"
 #include "test/fuzz/setup.h"
 #include "test/path/pe.h"
 
 #define MESSAGE_MAX 8192
 #define ANSWERS_MAX 64
 #define CLIENT_LIFE 200 /* inputs: state of a connection is part of what is tested */
+
+#ifndef FUZZ_PROTOCOL
+#define FUZZ_PROTOCOL NETLINK_ROUTE
+#endif
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -36,6 +41,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void connect_client(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const struct {
+		struct nlmsghdr header;
+		struct pw_msg_hello hello;
+	} hello = {
+		.header = {.nlmsg_len = sizeof(hello),
+			   .nlmsg_type = PW_MSG_HELLO,
+			   .nlmsg_flags = NLM_F_REQUEST},
+		.hello = {.version = PW_NETLINK_VERSION, .protocol = FUZZ_PROTOCOL},
+	};
 
 	if (client >= 0)
 		close(client);
@@ -45,6 +59,8 @@ static void connect_client(void)
 		perror("connect");
 		abort();
 	}
+	if (send(client, &hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello))
+		abort();
 	pe_wait(0, NULL, NULL);
 }
 

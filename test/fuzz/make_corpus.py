@@ -7,6 +7,7 @@ make_corpus.py (with PW_BUILD set as for the path tests). Run it when a kind of 
 is added; the seeds are in the tree.
 """
 
+import glob
 import hashlib
 import os
 import socket
@@ -64,6 +65,36 @@ nexthop del id 3
 -f mpls route show
 -f mpls route del 100
 link del g1
+"""
+
+GCM = "aead rfc4106(gcm(aes)) 0x" + 36 * "5a" + " 128"
+CBC = "enc cbc(aes) 0x" + 16 * "3c" + " auth-trunc hmac(sha256) 0x" + 32 * "a5" + " 128"
+ONE = "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1000"
+TWO = "src 2001:db8::1 dst 2001:db8::2 proto esp spi 0x1001"
+XFRM = f"""
+state add {ONE} reqid 5 mode transport {GCM} replay-window 32 sel proto gre limit time-hard 3600
+state add {ONE} mode transport {CBC} flag esn replay-window 1024 if_id 7 tfcpad 400 mark 5 mask 255
+state add {TWO} mode transport {CBC} encap espinudp 4500 4501 0.0.0.0 limit byte-soft 10 limit packet-hard 9
+state add {TWO} mode transport {GCM} offload dev core dir in
+state add {ONE} mode tunnel {GCM} flag af-unspec extra-flag dont-encap-dscp output-mark 9
+state update {ONE} reqid 5 mode transport {GCM} limit time-soft 1 limit time-hard 2
+state allocspi src 192.0.2.2 dst 192.0.2.1 proto esp reqid 5 seq 9 min 0x2000 max 0x2010
+state update src 192.0.2.2 dst 192.0.2.1 proto esp spi 0x2000 reqid 5 seq 9 mode transport {GCM}
+state get {ONE}
+state list
+state list src 192.0.2.0/24 proto esp
+state count
+state delete {ONE}
+state deleteall reqid 5
+state flush
+policy add src 192.0.2.1 dst 192.0.2.2 proto gre dir out priority 5 tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 5 mode transport
+policy add src 192.0.2.2 dst 192.0.2.1 proto gre dir in tmpl src 192.0.2.2 dst 192.0.2.1 proto esp reqid 5 mode transport level use
+policy update src 192.0.2.1 dst 192.0.2.2 proto gre dir out if_id 7 mark 5 action block
+policy get src 192.0.2.1 dst 192.0.2.2 proto gre dir out
+policy list
+policy count
+policy delete src 192.0.2.1 dst 192.0.2.2 proto gre dir out
+policy flush
 """
 
 
@@ -127,15 +158,33 @@ def messages():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "tap")
         tap = Tap(pe.socket, path)
-        for line in COMMANDS.strip().splitlines():
-            tap.seen.clear()
-            subprocess.run([program("pewter-run"), "-s", path, "ip",
-                            *line.split()], capture_output=True, check=False, timeout=20)
-            if tap.seen:
-                write("netlink", b"".join(record(3, data) for data in tap.seen))
+        for corpus, prefix, lines in (("netlink", [], COMMANDS), ("xfrm", ["xfrm"], XFRM)):
+            for line in lines.strip().splitlines():
+                tap.seen.clear()
+                subprocess.run([program("pewter-run"), "-s", path, "ip", *prefix,
+                                *line.split()], capture_output=True, check=False, timeout=20)
+                if tap.seen:
+                    write(corpus, b"".join(record(3, data) for data in tap.seen))
     pe.close()
+
+
+def streams():
+    """Recorded streams of zebra's: whole, and message by message."""
+    for path in glob.glob(os.path.join(os.path.dirname(HERE), "vectors", "frr", "*.bin")):
+        with open(path, "rb") as file:
+            data = file.read()
+        write("fpm", record(6, data) + record(10, data))
+        messages_of = []
+        while data:
+            size = int.from_bytes(data[2:4], "big")
+            messages_of.append(record(3, data[4:size]))
+            data = data[size:]
+        write("fpm", b"".join(messages_of))
+        for one in messages_of:
+            write("fpm", one)
 
 
 if __name__ == "__main__":
     packets()
     messages()
+    streams()

@@ -2,7 +2,7 @@
 /*
  * Opens one port and shows what comes in: for test_steer.py, which plays both neighbours.
  *
- *   steer_probe PORT [local=ADDRESS | echo=ADDRESS | vlan=ID]...
+ *   steer_probe PORT [local=ADDRESS | echo=ADDRESS | esp=ADDRESS | vlan=ID]...
  *
  * prints "port ..." when it is ready, then a line "rx HEX" for each frame that is Pewter's.
  * A line "tx HEX" on standard input is sent; "close", "stats", "mtu N", "down", "up", "link",
@@ -25,9 +25,11 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/path.h"
+#include "dataplane/idle.h"
 #include "dataplane/worker.h"
 #include "drivers/pool.h"
 #include "drivers/port.h"
+#include "drivers/steer.h"
 #include "lib/log.h"
 #include "lib/retire.h"
 
@@ -35,14 +37,14 @@
 
 static int port = -1;
 
-static int local(const char *text, bool add, bool echo)
+static int local(const char *text, bool add, uint8_t also)
 {
 	uint8_t address[16];
 
 	if (inet_pton(AF_INET, text, address) == 1)
-		return pw_steer_local(port, AF_INET, address, add, echo);
+		return pw_steer_local(port, AF_INET, address, add, also);
 	if (inet_pton(AF_INET6, text, address) == 1)
-		return pw_steer_local(port, AF_INET6, address, add, echo);
+		return pw_steer_local(port, AF_INET6, address, add, also);
 	return -EINVAL;
 }
 
@@ -123,10 +125,14 @@ static void command(char *line)
 		result = pw_port_set_up(port, line[0] == 'u');
 	else if (sscanf(line, "mtu %u", &id) == 1)
 		result = pw_port_set_mtu(port, id);
-	else if (strncmp(line, "local=", 6) == 0 || strncmp(line, "echo=", 5) == 0)
-		result = local(strchr(line, '=') + 1, true, line[0] == 'e');
+	else if (strncmp(line, "local=", 6) == 0)
+		result = local(line + 6, true, 0);
+	else if (strncmp(line, "echo=", 5) == 0)
+		result = local(line + 5, true, PW_STEER_ECHO);
+	else if (strncmp(line, "esp=", 4) == 0)
+		result = local(line + 4, true, PW_STEER_ESP);
 	else if (strncmp(line, "delete=", 7) == 0)
-		result = local(line + 7, false, false);
+		result = local(line + 7, false, 0);
 	else if (sscanf(line, "vlan=%u", &id) == 1)
 		result = pw_steer_vlan(port, id, true);
 	else if (strcmp(line, "reopen") == 0) {
@@ -188,7 +194,7 @@ static int workers_make(void)
 		if (!pw_workers[i])
 			return -ENOMEM;
 		pw_workers[i]->poll = rte_zmalloc("poll list", sizeof(struct pw_poll_list), 0);
-		if (!pw_workers[i]->poll)
+		if (!pw_workers[i]->poll || pw_idle_init(pw_workers[i]))
 			return -ENOMEM;
 		pw_worker_count = i + 1;
 	}

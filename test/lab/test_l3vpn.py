@@ -173,27 +173,29 @@ def kernel_ping(lab):
 
 
 def idle(lab):
-    """Daemons with nothing to do sleep: together under 10 % of a core. The best of three looks,
-    since whatever else the machine does makes waking up dearer."""
+    """Daemons with nothing to do sleep: together under 10 % of a core. On a busy machine too,
+    since they wait for events and hardly wake up."""
     daemons = (lab.pe1, lab.pe2)
-    used = []
-    for _ in range(3):
-        time.sleep(1)
-        before = [daemon.cpu_seconds() for daemon in daemons]
-        time.sleep(5)
-        used.append(sum(daemon.cpu_seconds() - b for daemon, b in zip(daemons, before)) * 20)
-        if used[-1] < 10:
-            return f'{used[-1]:.1f} %'
-    raise AssertionError(f'{used} percent of a core')
+    time.sleep(1)
+    before = [daemon.cpu_seconds() for daemon in daemons]
+    time.sleep(5)
+    used = [(daemon.cpu_seconds() - b) * 20 for daemon, b in zip(daemons, before)]
+    expect(sum(used) < 10, f'{used} percent of a core')
+    return ' and '.join(f'{one:.1f} %' for one in used)
 
 
 def first_packet(lab):
-    """Four sleeping workers on the way there and back: each adds at most 1 ms."""
-    done = lab.nodes['red1'].run('ping', '-n', '-c', '11', '-i', '0.4', '10.2.0.2')
-    times = sorted(float(t) for t in re.findall(r'time=([\d.]+)', done.stdout))
-    median = times[len(times) // 2]
-    expect(median < 4, f'median round trip {median} ms: {times}')
-    return f'median round trip {median} ms'
+    """A sleeping worker adds at most 1 ms: one to what the PE answers itself, four to the way to
+    the other site and back."""
+    said = []
+    for address, most in (('10.1.0.1', 1), ('10.2.0.2', 4)):
+        done = lab.nodes['red1'].run('ping', '-n', '-c', '15', '-i', '0.4', address)
+        times = sorted(float(t) for t in re.findall(r'time=([\d.]+)', done.stdout))
+        expect(len(times) == 15, done.stdout)
+        median = times[len(times) // 2]
+        expect(median < most, f'median round trip to {address} {median} ms: {times}')
+        said.append(f'{address} {median} ms, worst {times[-1]}')
+    return '; '.join(said)
 
 
 def vanished(lab):

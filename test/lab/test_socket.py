@@ -202,7 +202,7 @@ def check_unknown(daemon):
     client.send(message(HELLO, 0, 1, struct.pack("=IIII", 1, 6, 0, 0)))
     client.receive()
     error = client.request(16, bytes(224))
-    report("xfrm-in-words", error and error[0] == -errno.EOPNOTSUPP and "XFRM" in error[1],
+    report("xfrm-in-words", error and error[0] == -errno.EAFNOSUPPORT and "SA" in error[1],
            str(error))
     client.close()
 

@@ -78,7 +78,8 @@ class Probe:
             self.read(0.1)
 
     def order(self, text):
-        """Gives an order; returns its result."""
+        """Gives an order; returns its result. (What the command line ordered is done before.)"""
+        self.lines = [line for line in self.lines if not line.startswith('done ')]
         self.child.stdin.write(text.encode() + b'\n')
         self.child.stdin.flush()
         shown = text.split()[0] if 'tx ' in text else text
@@ -141,6 +142,18 @@ def ipv6(source, destination, following, payload=b''):
     return struct.pack('!IHBB', 6 << 28, len(payload), following, 64) + \
         socket.inet_pton(socket.AF_INET6, source) + \
         socket.inet_pton(socket.AF_INET6, destination) + payload
+
+
+def udp(port, payload):
+    return struct.pack('!HHHH', 4500, port, 8 + len(payload), 0) + payload
+
+
+def udp6(source, destination, port, payload):
+    """With the checksum that IPv6 wants."""
+    datagram = udp(port, payload)
+    pseudo = socket.inet_pton(socket.AF_INET6, source) + \
+        socket.inet_pton(socket.AF_INET6, destination) + struct.pack('!II', len(datagram), 17)
+    return datagram[:6] + struct.pack('!H', checksum(pseudo + datagram)) + datagram[8:]
 
 
 def echo(kind):
@@ -261,6 +274,114 @@ def test_steering(wire, driver, number):
     expect(not left_behind(wire), f'left behind: {left_behind(wire)}')
 
 
+ESP = struct.pack('!II', 0x1234, 1) + bytes(range(48))
+IKE = bytes(4) + bytes(range(1, 29)) + bytes(8)
+
+
+def esp_cases(wire):
+    """name -> (frame, is it Pewter's?); there are associations for 10.0.0.1 and 2001:db8::1 alone,
+    the kernel has 10.0.0.3 and 2001:db8::3, too."""
+    far, six = '192.0.2.9', '2001:db8:9::1'
+
+    def four(to, protocol, payload, fragment=0, tag=None):
+        return wire.frame(0x800, ipv4(far, to, protocol, payload, fragment), tag=tag)
+
+    def six_to(to, following, payload):
+        return wire.frame(0x86dd, ipv6(six, to, following, payload))
+
+    def piece(following, payload, offset, more):
+        return struct.pack('!BBHI', following, 0, offset | more, 7) + payload
+
+    return {
+        'ESP': (four('10.0.0.1', 50, ESP), True),
+        'first fragment': (four('10.0.0.1', 50, ESP, 0x2000), True),
+        'middle fragment': (four('10.0.0.1', 50, ESP, 0x2007), True),
+        'last fragment': (four('10.0.0.1', 50, ESP, 14), True),
+        'ESP to an address without associations': (four('10.0.0.3', 50, ESP), False),
+        'fragment to an address without associations': (four('10.0.0.3', 50, ESP, 14), False),
+        'in UDP': (four('10.0.0.1', 17, udp(4500, ESP)), True),
+        'in UDP to an address without associations': (four('10.0.0.3', 17, udp(4500, ESP)), False),
+        'IKE at port 4500': (four('10.0.0.1', 17, udp(4500, IKE)), False),
+        'IKE at port 500': (four('10.0.0.1', 17, udp(500, IKE[4:])), False),
+        'keepalive': (four('10.0.0.1', 17, udp(4500, b'\xff')), False),
+        'padded keepalive': (four('10.0.0.1', 17, udp(4500, b'\xff')) + bytes(17), False),
+        'first fragment of UDP': (four('10.0.0.1', 17, udp(4500, ESP), 0x2000), False),
+        'later fragment of UDP': (four('10.0.0.1', 17, ESP, 8), False),
+        'AH': (four('10.0.0.1', 51, ESP), False),
+        'on VLAN 7': (four('10.0.0.3', 50, ESP, tag=7), True),
+        'on VLAN 8': (four('10.0.0.1', 50, ESP, tag=8), False),
+        'with priority tag': (four('10.0.0.1', 50, ESP, tag=0xa000), True),
+        'in UDP with priority tag': (four('10.0.0.1', 17, udp(4500, ESP), tag=0xa000), True),
+        'IKE with priority tag': (four('10.0.0.1', 17, udp(4500, IKE), tag=0xa000), False),
+        'IPv6': (six_to('2001:db8::1', 50, ESP), True),
+        'IPv6 behind options': (six_to('2001:db8::1', 60, b'\x32\0\x01\x04\0\0\0\0' + ESP), True),
+        'first fragment, IPv6': (six_to('2001:db8::1', 44, piece(50, ESP, 0, 1)), True),
+        'last fragment, IPv6': (six_to('2001:db8::1', 44, piece(50, ESP, 56, 0)), True),
+        'IPv6 without associations': (six_to('2001:db8::3', 50, ESP), False),
+        'IPv6 in UDP': (six_to('2001:db8::1', 17, udp6(six, '2001:db8::1', 4500, ESP)), True),
+        'IPv6 IKE': (six_to('2001:db8::1', 17, udp6(six, '2001:db8::1', 4500, IKE)), False),
+        'IPv6 keepalive': (six_to('2001:db8::1', 17, udp6(six, '2001:db8::1', 4500, b'\xff')),
+                           False),
+        'fragment of UDP, IPv6': (six_to('2001:db8::1', 44, piece(17, udp(4500, ESP), 0, 1)),
+                                  False),
+    }
+
+
+def test_esp(wire, driver):
+    """Only where there are security associations, and never IKE."""
+    wire.a.ip('address', 'add', '10.0.0.3/24', 'dev', 'core')
+    wire.a.ip('address', 'add', '2001:db8::3/64', 'dev', 'core', 'nodad')
+    probe = Probe(wire.a, f'core={driver}:core', 'esp=10.0.0.1', 'esp=2001:db8::1', 'vlan=7')
+    probe.received()
+    for name, (frame, ours) in esp_cases(wire).items():
+        before = wire.kernel_packets()
+        for _ in range(COPIES):
+            wire.socket.send(frame)
+        got = probe.received(seconds=0.15, count=COPIES if ours else 0)
+        expect(got == ([frame] * COPIES if ours else []), f'{name}: {[f.hex() for f in got]}')
+        kernel = wire.kernel_packets() - before
+        expect(not ours or kernel < COPIES, f'{name}: the kernel saw {kernel} packets')
+        expect(ours or 'VLAN' in name or kernel >= COPIES, f'{name}: the kernel saw only {kernel}')
+    # Associations come and go while packets do.
+    frame, _ = esp_cases(wire)['ESP']
+    probe.order('local=10.0.0.1')
+    wire.socket.send(frame)
+    expect(probe.received() == [], 'ESP after the last association')
+    probe.order('esp=10.0.0.1')
+    wire.socket.send(frame)
+    got = probe.received(count=1)
+    expect(got == [frame], f'ESP with an association again: {[f.hex() for f in got]}')
+    probe.end()
+    for address in ('10.0.0.3/24', '2001:db8::3/64'):
+        wire.a.ip('address', 'del', address, 'dev', 'core')
+
+
+def test_esp_unanswered(wire, driver):
+    """What Pewter takes the kernel does not call unreachable; what it does not take is answered."""
+    counter = 'IcmpOutDestUnreachs'
+    wire.a.run('sysctl', '-qw', 'net.ipv4.icmp_ratelimit=0', 'net.ipv4.icmp_msgs_per_sec=10000')
+    probe = Probe(wire.a, f'core={driver}:core', 'esp=10.0.0.1')
+    probe.received()
+    packets = {50: ESP, 17: udp(4500, ESP)}
+    for protocol, payload in packets.items():
+        frame = wire.frame(0x800, ipv4('10.0.0.2', '10.0.0.1', protocol, payload))
+        before = wire.a.snmp()[counter]
+        wire.socket.send(frame)
+        expect(probe.received(count=1) == [frame], f'protocol {protocol} did not come in')
+        expect(wire.a.snmp()[counter] == before, f'protocol {protocol} was answered')
+    probe.order('local=10.0.0.1')
+    answered = []
+    for protocol, payload in packets.items():
+        before = wire.a.snmp()[counter]
+        wire.socket.send(wire.frame(0x800, ipv4('10.0.0.2', '10.0.0.1', protocol, payload)))
+        expect(probe.received() == [], f'protocol {protocol} came in')
+        if wire.a.snmp()[counter] > before:
+            answered.append(protocol)
+    # A kernel with its own ESP says nothing to an unknown SPI.
+    expect(17 in answered, f'the kernel answered {answered}')
+    probe.end()
+
+
 def test_kernel_lives(wire, driver):
     probe = Probe(wire.a, f'core={driver}:core')
     wire.b.ip('neigh', 'flush', 'dev', 'far')
@@ -316,8 +437,40 @@ def test_killed(wire, driver, number):
     wire.socket.send(frame)
     expect(probe.received(count=1) == [frame], 'after a restart')
     probe.end()
-    expect(not {'xdp', 'pewter'} & set(left_behind(wire)), f'left behind: {left_behind(wire)}')
-    wire.a.run('tc', 'qdisc', 'del', 'dev', 'core', 'clsact', check=False)
+    expect(not left_behind(wire), f'left behind: {left_behind(wire)}')
+
+
+def test_others_filters(wire):
+    """The clsact qdisc stays when somebody else's filter has come into it."""
+    for direction in ('ingress', 'egress'):
+        probe = Probe(wire.a, 'core=af_packet:core')
+        wire.a.run('tc', 'filter', 'add', 'dev', 'core', direction, 'bpf', 'bytecode',
+                   '1,6 0 0 0,')
+        probe.end()
+        shown = wire.a.run('tc', 'filter', 'show', 'dev', 'core', direction).stdout
+        expect('bytecode' in shown, f'{direction}: {shown}')
+        expect('pewter' not in shown, f'{direction}: {shown}')
+        wire.a.run('tc', 'qdisc', 'del', 'dev', 'core', 'clsact')
+
+
+def test_killed_and_other_driver(wire):
+    """What a killed daemon left does not bother a port of the other kind."""
+    for driver, number in (('af_packet', AF_PACKET), ('af_xdp', AF_XDP)) * 2:
+        probe = Probe(wire.a, f'core={driver}:core', 'local=10.88.0.1')
+        expect(int(probe.port['driver']) == number, probe.warnings())
+        expect(set(left_behind(wire)) == ({'clsact', 'pewter'} if number else {'xdp'}),
+               f'{driver}: {left_behind(wire)}')
+        if driver == 'af_xdp':
+            tcp = wire.frame(0x800, ipv4('192.0.2.9', '10.88.0.1', 6, bytes(20)))
+            before = wire.kernel_packets()
+            for _ in range(COPIES):
+                wire.socket.send(tcp)
+            expect(probe.received() == [], 'TCP to a local address came in')
+            expect(wire.kernel_packets() - before >= COPIES, 'the kernel did not see it')
+        probe.kill()
+    probe = Probe(wire.a, 'core=af_xdp:core')
+    probe.end()
+    expect(not left_behind(wire), f'left behind: {left_behind(wire)}')
 
 
 def test_twice(wire, driver):
@@ -535,6 +688,8 @@ def main():
             wire = Wire(lab, number)
             for name, test, arguments in (
                     ('what is ours', test_steering, (wire, driver, number)),
+                    ('ESP', test_esp, (wire, driver)),
+                    ('ESP is not answered', test_esp_unanswered, (wire, driver)),
                     ('the kernel lives on', test_kernel_lives, (wire, driver)),
                     ('sending', test_sending, (wire, driver)),
                     ('MTU', test_mtu, (wire, driver)),
@@ -547,6 +702,8 @@ def main():
         check('af_xdp: somebody else\'s program', test_somebody_elses_program, wire, lab)
         check('af_xdp: without CAP_BPF', test_without_bpf, wire)
         check('af_xdp: too large for it', test_too_large_for_xdp, wire)
+        check('killed, then the other driver', test_killed_and_other_driver, wire)
+        check('af_packet: somebody else\'s filters', test_others_filters, wire)
         check('af_packet: checksums are finished', test_checksums, wire)
         check('tap', test_tap, lab)
         check('two workers', test_two_workers, wire, lab)

@@ -14,21 +14,14 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
-#include "control/client.h"
 #include "control/control.h"
+#include "control/core.h"
 #include "control/loop.h"
 #include "control/socket.h"
 #include "control/statistics.h"
-#include "dataplane/table/endpoint.h"
-#include "dataplane/table/interface.h"
-#include "dataplane/table/label.h"
-#include "dataplane/table/neighbour.h"
-#include "dataplane/table/nexthop.h"
-#include "dataplane/table/vrf.h"
 #include "dataplane/worker.h"
 #include "drivers/port.h"
 #include "lib/log.h"
-#include "lib/retire.h"
 #include "test/path/pe.h"
 
 #define RING_SIZE    1024
@@ -42,9 +35,7 @@ static struct {
 	struct rte_ring *tx;
 } ports[PE_PORTS_MAX];
 static unsigned int port_count;
-static bool exact_buffers;
-static int wake_fd = -1;
-static struct pw_socket_options socket_options;
+static struct pe_config configured;
 
 /* One lcore, on a CPU that we may run on: everything happens on this thread. */
 static int start_eal(void)
@@ -73,103 +64,24 @@ static int start_eal(void)
 	return 0;
 }
 
-/* Packets that wait for their neighbour, as the daemon takes them from the workers. */
-static void wake_event(uint32_t events, void *context)
+static int core_start(void)
 {
-	struct rte_mbuf *mbuf;
-
-	eventfd_read(wake_fd, &(eventfd_t){0});
-	while (rte_ring_sc_dequeue(pw_workers[0]->punt, (void **)&mbuf) == 0)
-		pw_punt_take(mbuf);
-}
-
-static void resolve_hook(void *context)
-{
-	pw_resolve();
-}
-
-static void retire_hook(void *context)
-{
-	if (pw_retire_poll())
-		pw_loop_again(0);
-}
-
-static int retire_start(void)
-{
-	return pw_retire_init(1);
-}
-
-static int vrf_start(void)
-{
-	return pw_vrf_table_init(LPM_BYTES);
-}
-
-static int workers_start(void)
-{
-	return pw_workers_init(1, MBUFS);
-}
-
-static int hooks_start(void)
-{
-	int rc = pw_loop_after_round(resolve_hook, NULL);
-
-	rc = rc ? rc : pw_loop_after_round(pw_client_flush_all, NULL);
-	rc = rc ? rc : pw_loop_after_round(retire_hook, NULL);
-	wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (wake_fd < 0 || pw_loop_watch(wake_fd, EPOLLIN, wake_event, NULL) == NULL)
-		return -errno;
-	return rc;
+	return pw_core_start(
+		&(struct pw_core_options){.workers = 1, .mbufs = MBUFS, .lpm_bytes = LPM_BYTES});
 }
 
 static int socket_start(void)
 {
+	struct pw_socket_options options = {.path = configured.socket};
 	char error[200];
 	int rc;
 
-	if (socket_options.path == NULL)
+	if (options.path == NULL)
 		return 0;
-	rc = pw_socket_open(&socket_options, error, sizeof(error));
+	rc = pw_socket_open(&options, error, sizeof(error));
 	if (rc != 0)
 		fprintf(stderr, "%s\n", error);
 	return rc;
-}
-
-/* The daemon's parts in the daemon's order, but for threads, signals and the kernel. */
-static const struct {
-	const char *name;
-	int (*start)(void);
-	void (*stop)(void);
-} parts[] = {
-	{"event loop", pw_loop_init, pw_loop_fini},
-	{"reclamation", retire_start, pw_retire_fini},
-	{"packet field", pw_packet_register, NULL},
-	{"interface table", pw_interface_table_init, pw_interface_table_fini},
-	{"VRF table", vrf_start, pw_vrf_table_fini},
-	{"neighbour table", pw_neighbour_table_init, pw_neighbour_table_fini},
-	{"next-hop table", pw_nexthop_table_init, pw_nexthop_table_fini},
-	{"endpoint table", pw_endpoint_table_init, pw_endpoint_table_fini},
-	{"label table", pw_label_table_init, pw_label_table_fini},
-	{"worker", workers_start, pw_workers_fini},
-	{"routes", pw_route_init, pw_route_fini},
-	{"links", pw_link_init, pw_link_fini},
-	{"hooks", hooks_start, pw_port_close_all},
-	{"API socket", socket_start, pw_socket_close},
-	{"statistics", pw_statistics_init, pw_statistics_fini},
-};
-static size_t started;
-
-static int start_parts(void)
-{
-	int rc;
-
-	for (started = 0; started < RTE_DIM(parts); started++) {
-		rc = parts[started].start();
-		if (rc != 0) {
-			fprintf(stderr, "%s: %s\n", parts[started].name, strerror(-rc));
-			return rc;
-		}
-	}
-	return 0;
 }
 
 static int open_port(unsigned int n, const char *name)
@@ -202,6 +114,25 @@ static int open_port(unsigned int n, const char *name)
 		return -errno;
 	return 0;
 }
+
+static int ports_start(void)
+{
+	int rc = 0;
+
+	for (port_count = 0; rc == 0 && port_count < configured.ports; port_count++)
+		rc = open_port(port_count, configured.names[port_count]);
+	if (rc != 0)
+		pw_port_close_all();
+	return rc;
+}
+
+/* As in the daemon, but for threads, signals and the kernel. */
+static const struct pw_part parts[] = {
+	{NULL, core_start, pw_core_stop},
+	{"ports", ports_start, pw_port_close_all},
+	{"API socket", socket_start, pw_socket_close},
+	{"statistics", pw_statistics_init, pw_statistics_fini},
+};
 
 static void exact_free(void *address, void *opaque)
 {
@@ -270,7 +201,7 @@ int pe_send(unsigned int port, const uint8_t *frame, size_t length)
 
 	if (port >= port_count)
 		return -EINVAL;
-	if (exact_buffers && length < UINT16_MAX - RTE_PKTMBUF_HEADROOM)
+	if (configured.exact && length < UINT16_MAX - RTE_PKTMBUF_HEADROOM)
 		mbuf = exact_mbuf(frame, length);
 	else
 		mbuf = pool_mbuf(frame, length);
@@ -316,7 +247,7 @@ unsigned int pe_wait(int timeout_ms, pe_sent_fn sent, void *context)
 	pw_loop_step(timeout_ms);
 	pw_worker_step(pw_workers[0]);
 	if (!rte_ring_empty(pw_workers[0]->punt))
-		eventfd_write(wake_fd, 1);
+		eventfd_write(pw_core_wake_fd(), 1);
 	return sent == NULL ? 0 : collect(sent, context);
 }
 
@@ -355,24 +286,15 @@ int pe_start(const struct pe_config *config)
 		fprintf(stderr, "EAL: %s\n", strerror(-rc));
 		return rc;
 	}
-	exact_buffers = config->exact;
 	if (config->ports > PE_PORTS_MAX)
 		return -E2BIG;
-	socket_options.path = config->socket;
-	rc = start_parts();
-	for (unsigned int n = 0; rc == 0 && n < config->ports; n++) {
-		rc = open_port(n, config->names[n]);
-		port_count = n + 1;
-	}
-	return rc;
+	configured = *config;
+	return pw_parts_start(parts, RTE_DIM(parts));
 }
 
 void pe_stop(void)
 {
-	while (started-- > 0) {
-		if (parts[started].stop != NULL)
-			parts[started].stop();
-	}
+	pw_parts_stop(parts, RTE_DIM(parts));
 	rte_eal_cleanup();
 	rmdir(rte_eal_get_runtime_dir());
 }

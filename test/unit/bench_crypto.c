@@ -3,7 +3,9 @@
  * Cycles a packet of seal and open, and of the library's bare calls over the same buffers
  * ("floor"), interleaved in one run. Minima: on a shared machine means do not repeat.
  *
- *	bench_crypto [SUITE...]
+ *	bench_crypto [ENGINE] [SUITE...]
+ *
+ * ENGINE as of pewterd's --crypto, which for a cryptodev starts DPDK without hugepages.
  */
 #include <emmintrin.h>
 #include <stdio.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 
 #include <rte_cycles.h>
+#include <rte_eal.h>
 
 #include "drivers/crypto_internal.h"
 
@@ -45,7 +48,7 @@ static void ops_fill(enum what what, uint32_t bytes)
 	for (unsigned int i = 0; i < BURST; i++) {
 		ops[i].key = what == SEAL_KEYS ? keys[next++ * 1031 % KEYS] : keys[0];
 		ops[i].esp = packets[i] + 128;
-		ops[i].text_bytes = bytes;
+		ops[i].text_bytes = (uint16_t)bytes;
 		ops[i].esn = what == SEAL_ESN;
 		ops[i].esn_high = 1;
 	}
@@ -87,7 +90,8 @@ static void suite_bench(const struct pw_crypto_suite *suite)
 			exit(1);
 	}
 	for (unsigned int s = 0; s < 3; s++) {
-		bool gcm = suite->method == PW_CRYPTO_GCM;
+		bool gcm =
+			suite->method == PW_CRYPTO_GCM && pw_crypto_engine == &pw_crypto_ipsec_mb;
 
 		for (unsigned int r = 0; r < ROUNDS; r++)
 			for (int what = gcm ? FLOOR : SEAL; what <= SEAL_KEYS; what++)
@@ -106,8 +110,35 @@ static void suite_bench(const struct pw_crypto_suite *suite)
 		pw_crypto_key_free(keys[k]);
 }
 
+/* Takes the first argument if it names an engine. */
+static bool engine_start(int *argc, char ***argv)
+{
+	char *eal[] = {"bench", "--no-huge", "--no-shconf",        "-m",
+		       "1024",  "--no-pci",  "--no-telemetry",     "--iova-mode=va",
+		       "-l",    "0",         "--log-level=*:error"};
+	struct pw_crypto_engine_spec spec;
+	char why[PW_CRYPTO_WHY_BYTES];
+
+	if (*argc < 2 || pw_crypto_engine_parse((*argv)[1], &spec, why))
+		return true;
+	(*argc)--;
+	(*argv)++;
+	if (spec.device[0] == '\0')
+		return true;
+	if (rte_eal_init(sizeof(eal) / sizeof(eal[0]), eal) < 0)
+		return false;
+	if (pw_crypto_engine_start(&spec, 1, why) == 0)
+		return true;
+	fprintf(stderr, "%s\n", why);
+	return false;
+}
+
 int main(int argc, char **argv)
 {
+	char why[PW_CRYPTO_WHY_BYTES];
+
+	if (!engine_start(&argc, &argv))
+		return 1;
 	packets = aligned_alloc(64, BURST * sizeof(*packets));
 	if (packets == NULL || pw_crypto_worker_new(&worker))
 		return 1;
@@ -120,10 +151,11 @@ int main(int argc, char **argv)
 
 		for (int i = 1; i < argc; i++)
 			wanted |= strcmp(argv[i], pw_crypto_suite_at(s)->name) == 0;
-		if (wanted)
+		if (wanted && pw_crypto_engine->lacks(pw_crypto_suite_at(s), why) == 0)
 			suite_bench(pw_crypto_suite_at(s));
 	}
 	pw_crypto_worker_free(worker);
+	pw_crypto_engine_stop();
 	free(packets);
 	return 0;
 }

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <rte_eal.h>
+
 #include "drivers/crypto_internal.h"
 
 const struct pw_crypto_suite *suite_named(const char *name)
@@ -43,4 +45,46 @@ int arch_from_environment(void)
 			return 0;
 		}
 	return -EINVAL;
+}
+
+int engine_from_environment(unsigned int workers)
+{
+	/* As the daemon starts it without hugepages. */
+	char *arguments[] = {"test", "--no-huge", "--no-shconf",        "-m",
+			     "128",  "--no-pci",  "--no-telemetry",     "--iova-mode=va",
+			     "-l",   "0",         "--log-level=*:error"};
+	const char *wanted = getenv("PW_CRYPTO");
+	struct pw_crypto_engine_spec spec;
+	char why[PW_CRYPTO_WHY_BYTES];
+	int ret;
+
+	if (wanted == NULL)
+		return 0;
+	if (pw_crypto_engine_parse(wanted, &spec, why)) {
+		print_error("PW_CRYPTO: %s\n", why);
+		return 1;
+	}
+	if (spec.device[0] == '\0')
+		return 0;
+	if (rte_eal_init(sizeof(arguments) / sizeof(arguments[0]), arguments) < 0) {
+		print_error("DPDK does not start\n");
+		return 1;
+	}
+	ret = pw_crypto_engine_start(&spec, workers, why);
+	if (ret == 0)
+		return 0;
+	print_message("%s%s\n", why, ret == -ENODEV ? ": skipped" : "");
+	return ret == -ENODEV ? 77 : 1;
+}
+
+bool suite_usable(const struct pw_crypto_suite *suite)
+{
+	char why[PW_CRYPTO_WHY_BYTES];
+
+	return pw_crypto_engine->lacks(suite, why) == 0;
+}
+
+bool engine_is_direct(void)
+{
+	return pw_crypto_engine == &pw_crypto_ipsec_mb;
 }

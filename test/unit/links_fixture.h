@@ -19,8 +19,8 @@
 #include <linux/rtnetlink.h>
 #include <rte_eal.h>
 
+#include "control/core.h"
 #include "control/links.h"
-#include "control/loop.h"
 #include "dataplane/path.h"
 #include "dataplane/table/endpoint.h"
 #include "dataplane/table/label.h"
@@ -39,26 +39,15 @@ static inline int fixture_start(void **state)
 {
 	char *arguments[] = {"test", "--no-huge", "--no-shconf",    "--no-pci",         "-m", "512",
 			     "-l",   "0-1",       "--no-telemetry", "--log-level=error"};
+	const struct pw_core_options core = {.workers = 1, .mbufs = 4096, .lpm_bytes = 64 << 20};
 	static bool started;
 	char error[256];
 
 	if (!started && rte_eal_init(10, arguments) < 0)
 		return -1;
-	if (!started && pw_packet_register())
-		return -1;
 	started = true;
 	pw_log_set_level(PW_LOG_ERROR);
-	assert_return_code(pw_loop_init(), 0);
-	assert_return_code(pw_retire_init(1), 0);
-	assert_return_code(pw_interface_table_init(), 0);
-	assert_return_code(pw_vrf_table_init(64 << 20), 0);
-	assert_return_code(pw_neighbour_table_init(), 0);
-	assert_return_code(pw_nexthop_table_init(), 0);
-	assert_return_code(pw_endpoint_table_init(), 0);
-	assert_return_code(pw_label_table_init(), 0);
-	assert_return_code(pw_workers_init(1, 4096), 0);
-	assert_return_code(pw_route_init(), 0);
-	assert_return_code(pw_link_init(), 0);
+	assert_return_code(pw_core_start(&core), 0);
 	for (int i = 0; i < 2; i++) {
 		struct pw_port_spec spec;
 		int port;
@@ -76,17 +65,7 @@ static inline int fixture_start(void **state)
 static inline int fixture_stop(void **state)
 {
 	pw_port_close_all();
-	pw_link_fini();
-	pw_route_fini();
-	pw_workers_fini();
-	pw_label_table_fini();
-	pw_endpoint_table_fini();
-	pw_nexthop_table_fini();
-	pw_neighbour_table_fini();
-	pw_vrf_table_fini();
-	pw_interface_table_fini();
-	pw_retire_fini();
-	pw_loop_fini();
+	pw_core_stop();
 	return 0;
 }
 

@@ -80,6 +80,7 @@ struct scan_result scan_memory(const struct scan_pattern *patterns, size_t count
 	struct scan_result result = {0};
 	unsigned long from, to;
 	char line[512], mode[5];
+	int guarded;
 
 	assert_true(window != MAP_FAILED && memory >= 0 && maps != NULL && first != NULL);
 	for (size_t p = 0; p < count; p++)
@@ -89,6 +90,7 @@ struct scan_result scan_memory(const struct scan_pattern *patterns, size_t count
 		if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3 || mode[0] != 'r' ||
 		    strstr(line, "[v") != NULL || to - from > HUGE_MAPPING)
 			continue;
+		guarded = -1; /* asked once a mapping: the answer takes milliseconds */
 		for (unsigned long at = from; at < to; at += STEP) {
 			ssize_t got = pread(memory, window, STEP + SCAN_PATTERN - 1, (off_t)at);
 
@@ -100,8 +102,9 @@ struct scan_result scan_memory(const struct scan_pattern *patterns, size_t count
 					continue;
 				result.found++;
 				result.last = at + (size_t)i;
-				if (!protected((void *)(at + (size_t)i)))
-					result.outside++;
+				if (guarded < 0)
+					guarded = protected((void *)(at + (size_t)i));
+				result.outside += !guarded;
 			}
 			if (got > 0)
 				result.bytes += (size_t)got;

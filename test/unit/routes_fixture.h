@@ -23,6 +23,7 @@
 #include <linux/rtnetlink.h>
 #include <rte_eal.h>
 
+#include "control/core.h"
 #include "control/endpoint.h"
 #include "control/label.h"
 #include "control/links.h"
@@ -35,6 +36,11 @@
 #include "dataplane/table/vrf.h"
 #include "lib/log.h"
 #include "lib/retire.h"
+
+#ifndef FIXTURE_MEMORY
+#define FIXTURE_MEMORY    "512"
+#define FIXTURE_LPM_BYTES (64u << 20)
+#endif
 
 static char said[256]; /* what the last refusal said */
 
@@ -136,23 +142,16 @@ static inline void add_address(const char *link, const char *text, unsigned int 
 
 static inline int fixture_start(void **state)
 {
-	char *arguments[] = {"test", "--no-huge", "--no-shconf",    "--no-pci",         "-m", "512",
+	char *arguments[] = {"test", "--no-huge", "--no-shconf",    "--no-pci",         "-m", FIXTURE_MEMORY,
 			     "-l",   "0",         "--no-telemetry", "--log-level=error"};
+	const struct pw_core_options core = {.workers = 1, .mbufs = 4096, .lpm_bytes = FIXTURE_LPM_BYTES};
 	static bool started;
 
 	if (!started && rte_eal_init(10, arguments) < 0)
 		return -1;
 	started = true;
 	pw_log_set_level(PW_LOG_ERROR);
-	assert_return_code(pw_retire_init(1), 0);
-	assert_return_code(pw_interface_table_init(), 0);
-	assert_return_code(pw_vrf_table_init(64 << 20), 0);
-	assert_return_code(pw_neighbour_table_init(), 0);
-	assert_return_code(pw_nexthop_table_init(), 0);
-	assert_return_code(pw_endpoint_table_init(), 0);
-	assert_return_code(pw_label_table_init(), 0);
-	assert_return_code(pw_route_init(), 0);
-	assert_return_code(pw_link_init(), 0);
+	assert_return_code(pw_core_start(&core), 0);
 	add_port("p0", 0);
 	add_port("p1", 1);
 	add_vrf("red", 10);
@@ -164,15 +163,7 @@ static inline int fixture_start(void **state)
 
 static inline int fixture_stop(void **state)
 {
-	pw_link_fini();
-	pw_route_fini();
-	pw_label_table_fini();
-	pw_endpoint_table_fini();
-	pw_nexthop_table_fini();
-	pw_neighbour_table_fini();
-	pw_vrf_table_fini();
-	pw_interface_table_fini();
-	pw_retire_fini();
+	pw_core_stop();
 	return 0;
 }
 

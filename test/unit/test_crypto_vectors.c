@@ -35,6 +35,8 @@ struct vector {
 };
 
 static struct pw_crypto_worker *worker;
+/* Of suites that the engine lacks, or (an AEAD outside ESP) not for engines with a device. */
+static unsigned int left_out;
 
 #define check(vector, condition)                                                                   \
 	do {                                                                                       \
@@ -90,7 +92,7 @@ static struct pw_crypto_op op_of(struct vector *v, const struct pw_crypto_key *k
 	check(v, v->bytes[5] >= around);
 	memset(packet - PW_CRYPTO_HEADROOM, 0xa7, PW_CRYPTO_HEADROOM);
 	memcpy(packet, v->data[5], v->bytes[5]);
-	op.text_bytes = (uint32_t)v->bytes[5] - around;
+	op.text_bytes = (uint16_t)(v->bytes[5] - around);
 	op.esn = v->bytes[4] == 4;
 	if (op.esn)
 		op.esn_high = (uint32_t)strtoul(v->word[4], NULL, 16);
@@ -159,7 +161,7 @@ static void encrypted_run(struct vector *v)
 
 	check(v, pw_crypto_key_new(suite, v->data[1], v->bytes[1], auth, sizeof(auth), &key) == 0);
 	op.key = key;
-	op.text_bytes = (uint32_t)v->bytes[3];
+	op.text_bytes = (uint16_t)v->bytes[3];
 	check(v, v->bytes[2] == 24 + v->bytes[3]);
 	memcpy(packet, v->data[2], 24);
 	memcpy(packet + 24, v->data[3], v->bytes[3]);
@@ -193,6 +195,11 @@ static void vector_run(struct vector *v)
 	check(v, kind < 6 && v->fields == kinds[kind].fields);
 	for (unsigned int f = kinds[kind].first; f < v->fields; f++)
 		field_parse(v, f);
+	if ((kind >= 2 && kind < 4 && !engine_is_direct()) ||
+	    !suite_usable(suite_named(kind < 5 ? v->word[1] : "aes128-sha256"))) {
+		left_out++;
+		return;
+	}
 	if (kind < 2)
 		packet_run(v, kind == 0);
 	else if (kind < 4)
@@ -224,6 +231,10 @@ static unsigned int stream_run(FILE *stream, const char *source)
 		vector_run(&v);
 		count++;
 	}
+	if (left_out > 0)
+		print_message("%u of %u left out, which this engine does not do\n", left_out,
+			      count);
+	left_out = 0;
 	return count;
 }
 
@@ -297,6 +308,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	pw_crypto_worker_free(worker);
+	pw_crypto_engine_stop();
 	return 0;
 }
 
@@ -308,5 +320,7 @@ int main(void)
 		cmocka_unit_test(test_oracle),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	int ret = engine_from_environment(1);
+
+	return ret ? ret : cmocka_run_group_tests(tests, setup, teardown);
 }

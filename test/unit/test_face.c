@@ -5,6 +5,8 @@
  */
 #include "links_fixture.h"
 
+#include "control/loop.h"
+
 #include <net/ethernet.h>
 #include <net/if_arp.h>
 #include <netinet/if_ether.h>
@@ -352,18 +354,8 @@ static int stop(void **state)
 	pw_kernel_feed_fini();
 	pw_port_close_all();
 	rte_eal_hotplug_remove("vdev", *state);
-	pw_link_fini();
+	pw_core_stop();
 	used = if_nametoindex("w");
-	pw_route_fini();
-	pw_workers_fini();
-	pw_label_table_fini();
-	pw_endpoint_table_fini();
-	pw_nexthop_table_fini();
-	pw_neighbour_table_fini();
-	pw_vrf_table_fini();
-	pw_interface_table_fini();
-	pw_retire_fini();
-	pw_loop_fini();
 	return used ? -1 : 0;
 }
 

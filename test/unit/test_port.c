@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include "dataplane/idle.h"
 #include "dataplane/table/interface.h"
 #include "dataplane/worker.h"
 #include "drivers/pool.h"
@@ -55,6 +56,8 @@ static void test_parse(void **state)
 	parses("tap:cust0", PW_PORT_TAP, "cust0", "cust0");
 	parses("a=pci:0000:01:00.0", PW_PORT_PCI, "a", "0000:01:00.0");
 	parses("a=pci:01:00.1", PW_PORT_PCI, "a", "01:00.1");
+	parses("a=pci:01:00.1,crypto=inline", PW_PORT_PCI, "a", "01:00.1");
+	parses("a=pci:01:00.1,crypto=none", PW_PORT_PCI, "a", "01:00.1");
 	parses("m=memif:/run/m.sock", PW_PORT_MEMIF, "m", "/run/m.sock");
 	parses("m=memif:/run/m.sock,role=client,id=3", PW_PORT_MEMIF, "m",
 	       "/run/m.sock,role=client,id=3");
@@ -95,6 +98,9 @@ static void test_parse_refuses(void **state)
 	refuses("tap:a b", "no name for a TAP");
 	refuses("pci:", "no PCI address");
 	refuses("pci:eth0", "no PCI address");
+	refuses("pci:01:00.1,crypto=", "crypto= is inline or none");
+	refuses("pci:01:00.1,crypto=inline,x", "crypto= is inline or none");
+	refuses("pci:01:00.1,inline", "no PCI address");
 	refuses("pci:0000:01:00.9", "no PCI address");
 	refuses("pci:0000:01:20.0", "no PCI address");
 	refuses("memif:m.sock", "absolute path");
@@ -213,11 +219,11 @@ static void test_steering_without_a_kernel_face(void **state)
 	int index = opens("n=null:");
 	uint8_t address[16] = {10, 0, 0, 1};
 
-	assert_int_equal(pw_steer_local(index, AF_INET, address, true, false), 0);
+	assert_int_equal(pw_steer_local(index, AF_INET, address, true, 0), 0);
 	assert_int_equal(pw_steer_vlan(index, 7, true), 0);
 	assert_int_equal(pw_steer_vlan(index, 0, true), -EINVAL);
 	assert_int_equal(pw_steer_vlan(index, 4096, true), -EINVAL);
-	assert_int_equal(pw_steer_local(99, AF_INET, address, true, false), -ENODEV);
+	assert_int_equal(pw_steer_local(99, AF_INET, address, true, 0), -ENODEV);
 	pw_port_close(index);
 }
 
@@ -321,7 +327,7 @@ static int setup(void **state)
 		return -1;
 	pw_workers[0]->poll = rte_zmalloc("poll list", sizeof(struct pw_poll_list), 0);
 	pw_worker_count = 1;
-	return pw_workers[0]->poll ? 0 : -1;
+	return pw_workers[0]->poll ? pw_idle_init(pw_workers[0]) : -1;
 }
 
 static int teardown(void **state)

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The steering program's decision on ESP, bare and in UDP (RFC 3948), and on IKE beside it. */
+#include "steer_fixture.h"
+
+static void udp(uint16_t destination, uint16_t size, const uint8_t *first)
+{
+	uint8_t bytes[60] = {0}; /* beyond size: as a short frame is padded */
+
+	put16(4500);
+	put16(destination);
+	put16(8 + size);
+	put16(0);
+	memcpy(bytes, first, 4);
+	put(bytes, size > sizeof(bytes) - 8 ? size : sizeof(bytes) - 8);
+}
+
+static bool udp4_ours(const char *to, uint16_t fragment, uint16_t port, uint16_t size,
+		      const uint8_t *first)
+{
+	ethernet(ours, 0x0800);
+	ipv4("192.0.2.1", to, 17, fragment);
+	udp(port, size, first);
+	return is_ours();
+}
+
+static bool udp6_ours(const char *to, uint16_t port, uint16_t size, const uint8_t *first)
+{
+	ethernet(ours, 0x86dd);
+	ipv6("2001:db8:9::1", to, 17);
+	udp(port, size, first);
+	return is_ours();
+}
+
+static const uint8_t spi[4] = {0, 0, 1, 0}, marker[4], keepalive[4] = {0xff};
+
+static void test_ipv4(void **state)
+{
+	NEED_PROGRAMS();
+	assert_true(ipv4_ours("192.0.2.1", "10.2.0.1", 50, 0, 0));
+	assert_true(ipv4_ours("192.0.2.1", "10.2.0.1", 50, 0x4000, 0));
+	assert_true(ipv4_ours("192.0.2.1", "10.2.0.1", 50, 0x2000, 0)); /* fragments: all */
+	assert_true(ipv4_ours("192.0.2.1", "10.2.0.1", 50, 0x20b9, 0));
+	assert_true(ipv4_ours("192.0.2.1", "10.2.0.1", 50, 0x00b9, 0));
+	assert_true(ipv4_ours("192.0.2.1", "10.3.0.1", 50, 0, 0));
+	/* An address without security associations: the kernel may have its own IPsec there. */
+	assert_false(ipv4_ours("192.0.2.1", "10.0.0.1", 50, 0, 0));
+	assert_false(ipv4_ours("192.0.2.1", "10.0.0.1", 50, 0x00b9, 0));
+	assert_false(ipv4_ours("192.0.2.1", "10.1.0.1", 50, 0, 0));
+	assert_true(ipv4_ours("192.0.2.1", "10.0.0.2", 50, 0, 0)); /* in transit */
+	/* One kind does not bring another. */
+	assert_false(ipv4_ours("192.0.2.1", "10.2.0.1", 1, 0, 8));
+	assert_true(ipv4_ours("192.0.2.1", "10.3.0.1", 1, 0, 8));
+	assert_false(ipv4_ours("192.0.2.1", "10.2.0.1", 51, 0, 0)); /* AH */
+	assert_false(ipv4_ours("192.0.2.1", "10.2.0.1", 6, 0, 0));
+	assert_true(ipv4_ours("192.0.2.1", "10.2.0.1", 47, 0, 0));
+}
+
+static void test_ipv4_udp(void **state)
+{
+	NEED_PROGRAMS();
+	assert_true(udp4_ours("10.2.0.1", 0, 4500, 52, spi));
+	assert_true(udp4_ours("10.2.0.1", 0x4000, 4500, 52, spi));
+	assert_true(udp4_ours("10.3.0.1", 0, 4500, 52, spi));
+	for (int i = 0; i < 4; i++) {
+		uint8_t one[4] = {0};
+
+		one[i] = 1;
+		assert_true(udp4_ours("10.2.0.1", 0, 4500, 52, one));
+	}
+	assert_false(udp4_ours("10.2.0.1", 0, 4500, 52, marker));
+	assert_false(udp4_ours("10.2.0.1", 0, 4500, 1, keepalive));
+	assert_false(udp4_ours("10.2.0.1", 0, 4500, 0, keepalive));
+	assert_false(udp4_ours("10.2.0.1", 0, 4500, 8, spi)); /* no ESP is so short */
+	assert_true(udp4_ours("10.2.0.1", 0, 4500, 9, spi));
+	assert_true(udp4_ours("10.2.0.1", 0, 4500, 52, keepalive)); /* an SPI of 0xff000000 */
+	assert_false(udp4_ours("10.2.0.1", 0, 500, 52, spi));
+	assert_false(udp4_ours("10.2.0.1", 0, 4501, 52, spi));
+	assert_false(udp4_ours("10.0.0.1", 0, 4500, 52, spi));
+	assert_false(udp4_ours("10.1.0.1", 0, 4500, 52, spi));
+	/* Fragments stay together, and the later ones have no ports. */
+	assert_false(udp4_ours("10.2.0.1", 0x2000, 4500, 52, spi));
+	assert_false(udp4_ours("10.2.0.1", 0x00b9, 4500, 52, spi));
+}
+
+static void test_ipv4_options(void **state)
+{
+	NEED_PROGRAMS();
+	ethernet(ours, 0x0800);
+	ipv4("192.0.2.1", "10.2.0.1", 17, 0);
+	frame.data[14] = 0x4f;
+	put((uint8_t[40]){0}, 40);
+	udp(4500, 40, spi);
+	assert_true(is_ours());
+	frame.data[14] = 0x4e;
+	assert_false(is_ours());
+}
+
+static void test_ipv6(void **state)
+{
+	NEED_PROGRAMS();
+	assert_true(ipv6_ours("2001:db8:9::1", "2001:db8:2::1", 50, 0));
+	assert_false(ipv6_ours("2001:db8:9::1", "2001:db8::1", 50, 0));
+	assert_false(ipv6_ours("2001:db8:9::1", "2001:db8:1::1", 50, 0));
+	assert_true(udp6_ours("2001:db8:2::1", 4500, 52, spi));
+	assert_false(udp6_ours("2001:db8:2::1", 4500, 52, marker));
+	assert_false(udp6_ours("2001:db8:2::1", 4500, 1, keepalive));
+	assert_false(udp6_ours("2001:db8:2::1", 500, 52, spi));
+	assert_false(udp6_ours("2001:db8:1::1", 4500, 52, spi));
+}
+
+static void test_ipv6_extensions(void **state)
+{
+	static const uint8_t kinds[] = {0, 43, 60};
+
+	NEED_PROGRAMS();
+	for (size_t i = 0; i < RTE_DIM(kinds); i++) {
+		ethernet(ours, 0x86dd);
+		ipv6("2001:db8:9::1", "2001:db8:2::1", kinds[i]);
+		extension(50, 2);
+		payload(0);
+		assert_true(is_ours());
+		ethernet(ours, 0x86dd);
+		ipv6("2001:db8:9::1", "2001:db8:2::1", kinds[i]);
+		extension(17, 2);
+		udp(4500, 52, spi);
+		assert_true(is_ours());
+	}
+	/* First and later fragments: ESP's are ours, UDP's the kernel's. */
+	for (uint8_t offset = 0; offset < 2; offset++) {
+		ethernet(ours, 0x86dd);
+		ipv6("2001:db8:9::1", "2001:db8:2::1", 44);
+		put((uint8_t[]){50, 0, 0x12 * offset, 1, 0, 0, 0, 1}, 8);
+		payload(0);
+		assert_true(is_ours());
+		frame.data[14 + 24 + 15] = 2; /* to 2001:db8:2::2: transit, both */
+		assert_true(is_ours());
+		ethernet(ours, 0x86dd);
+		ipv6("2001:db8:9::1", "2001:db8:2::1", 44);
+		put((uint8_t[]){17, 0, 0x12 * offset, 1, 0, 0, 0, 1}, 8);
+		udp(4500, 52, spi);
+		assert_false(is_ours());
+		ethernet(ours, 0x86dd);
+		ipv6("2001:db8:9::1", "2001:db8::1", 44);
+		put((uint8_t[]){50, 0, 0x12 * offset, 1, 0, 0, 0, 1}, 8);
+		payload(0);
+		assert_false(is_ours());
+	}
+}
+
+static void test_vlan(void **state)
+{
+	NEED_PROGRAMS();
+	for (uint16_t id = 7; id <= 8; id++) {
+		ethernet(ours, 0x8100);
+		put16(id);
+		put16(0x0800);
+		ipv4("192.0.2.1", "10.2.0.1", 50, 0);
+		payload(0);
+		assert_int_equal(is_ours(), id == 7);
+	}
+	/* Tag 0 is only a priority. */
+	ethernet(ours, 0x8100);
+	put16(0xa000);
+	put16(0x0800);
+	ipv4("192.0.2.1", "10.2.0.1", 17, 0);
+	udp(4500, 52, spi);
+	assert_true(is_ours());
+	frame.data[14 + 4 + 19] = 2; /* another's address: transit */
+	assert_true(is_ours());
+	ethernet(ours, 0x8100);
+	put16(0xa000);
+	put16(0x0800);
+	ipv4("192.0.2.1", "10.2.0.1", 17, 0);
+	udp(4500, 52, marker);
+	assert_false(is_ours());
+}
+
+/* What is cut before the decision is the kernel's: here, before the end of the ESP header. */
+static void test_truncated(void **state)
+{
+	NEED_PROGRAMS();
+	ethernet(ours, 0x0800);
+	ipv4("192.0.2.1", "10.2.0.1", 17, 0);
+	udp(4500, 52, spi);
+	for (size_t size = 14; size < frame.size; size++)
+		assert_int_equal(is_ours_size(size), size >= 14 + 20 + 16);
+	ethernet(ours, 0x86dd);
+	ipv6("2001:db8:9::1", "2001:db8:2::1", 17);
+	udp(4500, 52, spi);
+	for (size_t size = 14; size < frame.size; size++)
+		assert_int_equal(is_ours_size(size), size >= 14 + 40 + 16);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ipv4),
+		cmocka_unit_test(test_ipv4_udp),
+		cmocka_unit_test(test_ipv4_options),
+		cmocka_unit_test(test_ipv6),
+		cmocka_unit_test(test_ipv6_extensions),
+		cmocka_unit_test(test_vlan),
+		cmocka_unit_test(test_truncated),
+	};
+
+	return cmocka_run_group_tests_name("steer_esp", tests, setup, teardown);
+}
