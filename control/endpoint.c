@@ -203,8 +203,7 @@ static int remote_check(const struct pw_link *tunnel, const struct pw_address *a
 	return 0;
 }
 
-int pw_endpoint_hold_down(const struct pw_link *tunnel, const struct pw_address *address,
-			  bool down)
+int pw_endpoint_hold_down(const struct pw_link *tunnel, const struct pw_address *address, bool down)
 {
 	struct pw_remote *remote;
 

@@ -27,7 +27,7 @@ struct pw_label_route {
 	uint8_t propagate; /* enum pw_label_propagate */
 	uint8_t source;    /* a feed's, 0: the operator's */
 	uint32_t session;
-	uint16_t set;      /* workers' set of endpoints, 0 = all */
+	uint16_t set; /* workers' set of endpoints, 0 = all */
 	struct pw_path *path;
 	uint32_t remote_count;
 	struct pw_address *remotes;

@@ -292,7 +292,7 @@ static int object_change(struct pw_request *request, struct pw_object *object,
 	object->protocol = wanted->protocol;
 	object->source = request->feed ? request->feed->source : 0;
 	/* Labels that lead here may be swapped now where they were popped. */
-	pw_path_affect(&object->path);
+	pw_path_affect_labels(&object->path);
 	pw_object_notify(object, RTM_NEWNEXTHOP, NLM_F_REPLACE);
 	return 0;
 }

@@ -26,7 +26,7 @@ static const struct pw_attribute_policy names[XFRMA_MAX + 1] = {
 	[XFRMA_IF_ID] = {.name = "XFRMA_IF_ID", .min = 4, .max = 4},
 };
 
-/* ---- what identifies a policy ---------------------------------------------------------------- */
+/* ---- what identifies a policy ------------------------------------------------------------- */
 
 static int get_type(struct pw_request *request, const struct nlattr *attribute)
 {
@@ -93,8 +93,7 @@ static int get_selector(struct pw_request *request, const struct xfrm_selector *
 	return 0;
 }
 
-/* ---- what a new one asks for ------------------------------------------------------------------
- */
+/* ---- what a new one asks for -------------------------------------------------------------- */
 
 /*
  * Policies are about the outer packets of tunnels. Whatever else one selects would pass by it,
@@ -296,8 +295,7 @@ static int put_policy(struct pw_request *request)
 	return 0;
 }
 
-/* ---- one that is there ------------------------------------------------------------------------
- */
+/* ---- one that is there -------------------------------------------------------------------- */
 
 static int find_policy(struct pw_request *request, struct pw_policy **policy, bool *by_index)
 {
@@ -364,8 +362,7 @@ static int flush(struct pw_request *request)
 	return ret;
 }
 
-/* ---- the database as a whole --------------------------------------------------------------------
- */
+/* ---- the database as a whole -------------------------------------------------------------- */
 
 static int get_info(struct pw_request *request)
 {

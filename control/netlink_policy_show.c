@@ -63,7 +63,7 @@ static void put_policy(struct nlmsghdr *nlh, const struct pw_policy *policy)
 	put_attributes(nlh, policy);
 }
 
-/* ---- answers -------------------------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------------------------ */
 
 void pw_netlink_policy_reply(struct pw_request *request, const struct pw_policy *policy)
 {
@@ -105,7 +105,7 @@ struct nlmsghdr *pw_netlink_policy_default(void *buffer)
 	return nlh;
 }
 
-/* ---- events --------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------- */
 
 void pw_netlink_policy_notify(const struct pw_policy *policy, uint16_t type)
 {

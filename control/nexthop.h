@@ -65,6 +65,7 @@ struct pw_path {
 	bool queued;   /* waits for pw_paths_publish() */
 	bool affected; /* routes through it must be looked at again */
 	bool hashed;
+	bool labels_only; /* affected: by a change that no route minds */
 	uint32_t refs;
 	uint32_t routes; /* of these, how many are routes; pair: prefixes */
 	uint32_t paired; /* of the routes, those that a pair with this path looks after */
@@ -139,6 +140,9 @@ bool pw_path_affected(const struct pw_path *path);
 void pw_path_note_table(struct pw_path *path, uint32_t table);
 bool pw_paths_affect_table(uint32_t table);
 void pw_path_affect(struct pw_path *path);
+
+/** The same for a change of what it stands for: the id is the same, so only labels care. */
+void pw_path_affect_labels(struct pw_path *path);
 
 /** After the routes have been looked at. */
 void pw_paths_settled(void);

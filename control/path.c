@@ -146,8 +146,9 @@ void pw_path_users_queue(struct pw_path *path)
 		pw_path_queue(user->parent);
 }
 
-static void path_affect(struct pw_path *path)
+static void path_affect(struct pw_path *path, bool labels_only)
 {
+	path->labels_only &= labels_only;
 	if (!path->routes || path->affected)
 		return;
 	if (affected_count == affected_room) {
@@ -163,6 +164,7 @@ static void path_affect(struct pw_path *path)
 	}
 	pw_path_hold(path);
 	path->affected = true;
+	path->labels_only = labels_only;
 	affected[affected_count++] = path;
 }
 
@@ -172,7 +174,16 @@ void pw_path_affect(struct pw_path *path)
 
 	LIST_FOREACH (user, &path->users, by_child)
 		pw_path_affect(user->parent);
-	path_affect(path);
+	path_affect(path, false);
+}
+
+void pw_path_affect_labels(struct pw_path *path)
+{
+	struct pw_member *user;
+
+	LIST_FOREACH (user, &path->users, by_child)
+		pw_path_affect_labels(user->parent);
+	path_affect(path, true);
 }
 
 bool pw_paths_affected(void)
@@ -196,7 +207,8 @@ void pw_path_note_table(struct pw_path *path, uint32_t table)
 bool pw_paths_affect_table(uint32_t table)
 {
 	for (size_t i = 0; i < affected_count; i++)
-		if (affected[i]->table == table || affected[i]->table == PW_TABLES_MANY)
+		if (!affected[i]->labels_only &&
+		    (affected[i]->table == table || affected[i]->table == PW_TABLES_MANY))
 			return true;
 	return affected_all;
 }
@@ -223,7 +235,7 @@ void pw_path_set_state(struct pw_path *path, bool dead, bool usable)
 	pw_path_users_queue(path);
 	/* Prefixes with a pair go on with its other path; who uses this one is told apart. */
 	if (was_dead != dead && path->routes > path->paired)
-		path_affect(path);
+		path_affect(path, false);
 }
 
 static void path_reclaim(void *context, uint64_t argument)

@@ -45,7 +45,7 @@ static uint64_t monotonic_seconds(void)
 	return (uint64_t)now.tv_sec;
 }
 
-/* ---- where a policy is kept ---------------------------------------------------------------- */
+/* ---- where a policy is kept --------------------------------------------------------------- */
 
 static bool is_between_hosts(const struct pw_policy *policy)
 {
@@ -97,7 +97,7 @@ static void queue_insert(struct policy_queue *queue, struct pw_policy *policy)
 		TAILQ_INSERT_HEAD(queue, policy, tried);
 }
 
-/* ---- finding ------------------------------------------------------------------------------- */
+/* ---- finding ------------------------------------------------------------------------------ */
 
 static bool same_scope(const struct pw_policy *a, const struct pw_policy *b)
 {
@@ -202,7 +202,7 @@ void pw_policy_default_set(uint8_t direction, uint8_t action)
 	defaults[direction] = action;
 }
 
-/* ---- lifetimes ----------------------------------------------------------------------------- */
+/* ---- lifetimes ---------------------------------------------------------------------------- */
 
 static bool policy_ages(const struct pw_policy *policy)
 {
@@ -241,7 +241,7 @@ static int age_start(const struct pw_policy *model)
 	return age_timer ? 0 : -ENOMEM;
 }
 
-/* ---- changes ------------------------------------------------------------------------------- */
+/* ---- changes ------------------------------------------------------------------------------ */
 
 /* As the kernel numbers them: the direction, and steps of 8 that all directions share. */
 static uint32_t index_new(uint8_t direction, uint32_t wanted)
@@ -327,7 +327,7 @@ unsigned int pw_policy_flush(void)
 	return count;
 }
 
-/* ---- start and end -------------------------------------------------------------------------- */
+/* ---- start and end ------------------------------------------------------------------------ */
 
 int pw_policy_init(void)
 {

@@ -52,7 +52,7 @@ static uint64_t acquires[PW_ENDPOINTS]; /* when it may ask again, milliseconds; 
 static unsigned int acquire_count;
 static struct pw_timer *acquire_timer;
 
-/* ---- pairs --------------------------------------------------------------------------------- */
+/* ---- pairs -------------------------------------------------------------------------------- */
 
 static void pair_mark(struct pair *pair)
 {
@@ -106,7 +106,7 @@ static void member_leave(struct member *member)
 		pair_mark(pair);
 }
 
-/* ---- who changed ----------------------------------------------------------------------------- */
+/* ---- who changed -------------------------------------------------------------------------- */
 
 static struct pw_address address_of(uint8_t family, const uint8_t *bytes)
 {
@@ -190,7 +190,7 @@ void pw_protection_default_changed(void)
 	all_dirty = true;
 }
 
-/* ---- outward -------------------------------------------------------------------------------- */
+/* ---- outward ------------------------------------------------------------------------------ */
 
 static bool address_fits(uint16_t family, const xfrm_address_t *wanted,
 			 const struct pw_address *address)
@@ -293,7 +293,7 @@ static bool endpoint_resolve(uint32_t id, bool force)
 	return true;
 }
 
-/* ---- inward --------------------------------------------------------------------------------- */
+/* ---- inward ------------------------------------------------------------------------------- */
 
 /* As the kernel matches what a packet came through with a template. */
 static bool template_fits(const struct pw_policy *policy, const struct pw_sa_entry *entry)
@@ -332,7 +332,7 @@ static void sa_resolve(const struct pw_sa_entry *entry)
 			 sa_may_carry(entry, PROTOCOL_MPLS), pw_endpoint_find(&match));
 }
 
-/* ---- following changes ---------------------------------------------------------------------- */
+/* ---- following changes -------------------------------------------------------------------- */
 
 static bool pair_is(const struct pair *pair, const struct pw_sa_entry *entry)
 {
@@ -401,7 +401,7 @@ void pw_protection_resolve(void)
 		pw_loop_again(RETRY_MS);
 }
 
-/* ---- acquire -------------------------------------------------------------------------------- */
+/* ---- acquire ------------------------------------------------------------------------------ */
 
 static uint64_t milliseconds(void)
 {

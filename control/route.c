@@ -17,7 +17,7 @@
 static struct pw_table *tables[PW_VRFS]; /* in order of id */
 static unsigned int table_count;
 static struct pw_table *by_id[4096]; /* the same, by hash */
-static bool tables_stale; /* one may be empty */
+static bool tables_stale;            /* one may be empty */
 
 /* ---- tables ------------------------------------------------------------------------------ */
 
@@ -265,8 +265,7 @@ int pw_route_insert_at(struct pw_table *table, int family, struct pw_prefix *pre
 int pw_route_insert(struct pw_table *table, int family, const uint8_t *bytes, unsigned int length,
 		    struct pw_route *route, struct pw_route **at, uint16_t flags)
 {
-	struct pw_prefix *prefix =
-		pw_prefix_add(&table->trees[pw_tree_of(family)], bytes, length);
+	struct pw_prefix *prefix = pw_prefix_add(&table->trees[pw_tree_of(family)], bytes, length);
 	int ret = -ENOMEM;
 
 	if (prefix) {

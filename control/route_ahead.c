@@ -37,8 +37,7 @@ static const struct nlattr *attribute_first(const void *data, size_t size)
 
 static void glance_labels(const struct nlattr *encap, struct pw_hop *hop)
 {
-	const struct nlattr *stack =
-		attribute_first(encap + 1, encap->nla_len - sizeof(*encap));
+	const struct nlattr *stack = attribute_first(encap + 1, encap->nla_len - sizeof(*encap));
 	unsigned int size = stack ? stack->nla_len - sizeof(*stack) : 0;
 
 	if (!stack || stack->nla_type != MPLS_IPTUNNEL_DST ||

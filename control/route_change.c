@@ -61,14 +61,14 @@ struct change {
 	struct pw_table *table;
 	const struct pw_route_spec *spec;
 	struct pw_prefix *prefix;
-	struct pw_route *route;   /* the new one; freed by the caller when it isn't taken over */
+	struct pw_route *route; /* the new one; freed by the caller when it isn't taken over */
 };
 
 static int change_insert(struct change *change, struct pw_route **at, uint16_t flags)
 {
 	const struct pw_route_spec *spec = change->spec;
-	int ret = pw_route_insert_at(change->table, spec->family, change->prefix, change->route,
-				     at, flags | NLM_F_CREATE);
+	int ret = pw_route_insert_at(change->table, spec->family, change->prefix, change->route, at,
+				     flags | NLM_F_CREATE);
 
 	if (!ret)
 		change->route = NULL;

@@ -144,7 +144,7 @@ void pw_sa_replay_put(struct nlmsghdr *nlh, const struct pw_sa_detail *sa);
 struct pw_sa_usage {
 	struct xfrm_lifetime_cur current;
 	uint64_t last_used;
-	uint64_t replays, icv_failures;
+	uint64_t replays, icv_failures, invalid;
 };
 
 /** Adds the workers' counters up. */

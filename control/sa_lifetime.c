@@ -228,6 +228,7 @@ static void counters_read(uint32_t id, struct pw_sa_counters *sum)
 		sum->bytes += __atomic_load_n(&from->bytes, __ATOMIC_RELAXED);
 		sum->replays += __atomic_load_n(&from->replays, __ATOMIC_RELAXED);
 		sum->icv_failures += __atomic_load_n(&from->icv_failures, __ATOMIC_RELAXED);
+		sum->invalid += __atomic_load_n(&from->invalid, __ATOMIC_RELAXED);
 		sum->used = used > sum->used ? used : sum->used;
 	}
 }
@@ -251,6 +252,7 @@ void pw_sa_usage(struct pw_sa_detail *sa, struct pw_sa_usage *usage)
 	usage->current.bytes += sum.bytes - sa->origin.bytes;
 	usage->replays = sum.replays - sa->origin.replays;
 	usage->icv_failures = sum.icv_failures - sa->origin.icv_failures;
+	usage->invalid = sum.invalid - sa->origin.invalid;
 	if (sum.used > sa->origin.used)
 		usage->last_used = seconds_of(sum.used);
 	if (usage->last_used && !sa->before.use_time) {

@@ -107,8 +107,8 @@ static bool variable_is(const char *entry, const char *name)
 /** Our environment, with the preload library and the socket, without NOTIFY_SOCKET. */
 static char **environment_make(const char *library)
 {
-	static char preload[8192], socket_entry[256], protocols[] = "PEWTER_RUN_PROTOCOLS=route",
-						      bulk[] = "PEWTER_RUN_BULK=1";
+	static char preload[8192], socket_entry[256],
+		protocols[] = "PEWTER_RUN_PROTOCOLS=route,xfrm", bulk[] = "PEWTER_RUN_BULK=1";
 	static const char *const ours[] = {"LD_PRELOAD", "PEWTER_SOCKET", "PEWTER_RUN_PROTOCOLS",
 					   "PEWTER_RUN_BULK", "NOTIFY_SOCKET"};
 	size_t count = 0, used = 0;

@@ -332,6 +332,7 @@ static int get_summary(struct pw_request *request)
 	put_table_totals(nlh);
 	put_buffers(nlh);
 	mnl_attr_put_u64(nlh, PW_SUMMARY_ATTR_DROPS, drops_total());
+	pw_statistics_put_ipsec(nlh);
 	return pw_reply(request, nlh);
 }
 
@@ -349,6 +350,7 @@ void pw_statistics_register(void)
 int pw_statistics_init(void)
 {
 	pw_statistics_register();
+	pw_statistics_sa_register();
 	pw_netlink_pewter_register();
 	pw_watch_register();
 	return 0;

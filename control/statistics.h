@@ -15,6 +15,7 @@
  *
  *   statistics_names.c what the dataplane's numbers are called
  *   statistics.c       counters: drops, events, ports, stages, workers, summary
+ *   statistics_sa.c    security associations and policies
  *   netlink_pewter.c   tables: VRFs, neighbours, tunnels, labels; knobs of labels and tunnels
  *   watch_request.c    traces and captures as clients ask for them
  *   watch.c            ... and on their way from the workers to the clients
@@ -23,6 +24,11 @@
 /* For these files: */
 
 void pw_statistics_register(void);
+void pw_statistics_sa_register(void);
+
+/** Numbers of SAs and policies in the summary. */
+void pw_statistics_put_ipsec(struct nlmsghdr *nlh);
+
 void pw_netlink_pewter_register(void);
 void pw_netlink_pewter_set_register(void);
 void pw_watch_register(void);

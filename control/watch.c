@@ -2,6 +2,7 @@
 /** Traces and captures: orders to the workers, their records to the clients. */
 #include "control/watch.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "control/loop.h"
 #include "control/statistics.h"
+#include "dataplane/table/sa.h"
 #include "dataplane/watch/capture.h"
 #include "dataplane/watch/order.h"
 #include "dataplane/watch/trace.h"
@@ -150,6 +152,29 @@ static void put_tunnel_source(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_nest_end(nlh, nest);
 }
 
+/** Where the packet's SA is not yet, or no more, something else is in its place. */
+static void put_sa(struct nlmsghdr *nlh, const struct pw_record *record)
+{
+	const struct pw_packet *packet = &record->packet;
+	bool made_here = packet->flags & PW_PACKET_ORIGINATED;
+
+	switch (record->stage) {
+	case PW_AT_GRE_INPUT:
+	case PW_AT_MPLS_INPUT:
+	case PW_AT_ESP_OUTPUT:
+		break;
+	case PW_AT_IPV4_LOOKUP:
+	case PW_AT_IPV6_LOOKUP:
+		if (packet->endpoint != 0 && !made_here)
+			break;
+		return;
+	default:
+		return;
+	}
+	if (packet->sa != 0 && packet->sa < pw_sas.ids && pw_sa_get(packet->sa)->key != NULL)
+		mnl_attr_put_u32(nlh, PW_RECORD_ATTR_SA, ntohl(pw_sa_get(packet->sa)->spi));
+}
+
 /** What was decided about the packet before it came to the record's stage. */
 static void put_decisions(struct nlmsghdr *nlh, const struct pw_record *record)
 {
@@ -179,6 +204,7 @@ static void put_decisions(struct nlmsghdr *nlh, const struct pw_record *record)
 		mnl_attr_put_u32(nlh, PW_RECORD_ATTR_HASH, packet->hash);
 	if (packet->flags != 0)
 		mnl_attr_put_u8(nlh, PW_RECORD_ATTR_FLAGS, packet->flags);
+	put_sa(nlh, record);
 }
 
 static bool send_record(struct watch *watch, const struct pw_record *record)

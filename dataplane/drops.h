@@ -69,7 +69,6 @@
 	X(ESP_SPI, "esp-spi", "no SA with this SPI and destination")                               \
 	X(ESP_ENCAPSULATION, "esp-encapsulation", "in UDP and should not be, or the reverse")      \
 	X(ESP_SOURCE, "esp-source", "source is not the SA's (RFC 4023 8.1)")                       \
-	X(ESP_EXPIRED, "esp-expired", "the SA's lifetime is over")                                 \
 	X(ESP_REPLAY, "esp-replay", "sequence number seen before, or too old to tell")             \
 	X(ESP_ICV, "esp-icv", "integrity check failed")                                            \
 	X(ESP_LENGTH, "esp-length", "ciphertext is no whole number of blocks")                     \

@@ -16,7 +16,9 @@
 #include <rte_mbuf_dyn.h>
 
 #include "dataplane/idle.h"
+#include "dataplane/receive/entry.h"
 #include "dataplane/receive/reassembly.h"
+#include "dataplane/table/cache.h"
 #include "dataplane/transmit/template.h"
 #include "drivers/pool.h"
 #include "drivers/port.h"
@@ -120,8 +122,9 @@ static int worker_init(struct pw_worker *worker)
 	worker->sa = rte_zmalloc("SA counters", PW_SAS * sizeof(*worker->sa), RTE_CACHE_LINE_SIZE);
 	if (!worker->inject || !worker->punt || !worker->poll || !worker->sa)
 		return -ENOMEM;
-	worker->templates = pw_templates_new();
-	if (!worker->templates)
+	worker->templates = pw_cache_new(PW_TEMPLATES_BYTES);
+	worker->entries = pw_cache_new(PW_ENTRIES_BYTES);
+	if (!worker->templates || !worker->entries)
 		return -ENOMEM;
 	ret = pw_crypto_worker_new(&worker->crypto);
 	if (ret)
@@ -195,7 +198,8 @@ void pw_workers_fini(void)
 		pw_idle_fini(worker);
 		rte_free(worker->poll);
 		rte_free(worker->sa);
-		pw_templates_free(worker->templates);
+		pw_cache_free(worker->templates, PW_TEMPLATES_BYTES);
+		pw_cache_free(worker->entries, PW_ENTRIES_BYTES);
 		pw_crypto_worker_free(worker->crypto);
 		rte_free(worker);
 		pw_workers[i] = NULL;
@@ -219,10 +223,10 @@ void pw_worker_walk(struct pw_worker *worker)
 	worker->now = rte_rdtsc();
 	worker->worked = false;
 	rte_graph_walk(worker->graph);
-	if (unlikely(worker->punted)) {
+	/* Without threads it is the caller who looks at punted. */
+	if (unlikely(worker->punted && wake_fd >= 0)) {
 		worker->punted = false;
-		if (wake_fd >= 0)
-			eventfd_write(wake_fd, 1);
+		eventfd_write(wake_fd, 1);
 	}
 	if (unlikely(worker->handed))
 		handed_wake(worker);

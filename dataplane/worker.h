@@ -54,6 +54,7 @@ struct pw_rate {
 
 struct pw_watch;
 struct pw_template;
+struct pw_entry;
 
 /** Everything one worker writes. Allocated on its own cache lines, never shared for writing. */
 struct pw_worker {
@@ -67,6 +68,7 @@ struct pw_worker {
 	struct pw_crypto_worker *crypto;
 	struct pw_sa_counters *sa;     /* by SA id */
 	struct pw_template *templates; /* by next-hop id */
+	struct pw_entry *entries;      /* by port and VLAN */
 	uint16_t ip_id;
 	bool punted; /* something went to the punt ring since the control thread was woken */
 	bool worked; /* this walk moved packets */

@@ -33,8 +33,7 @@ static void node_look(struct lane *lane)
 	unsigned int slot = word >> node->shift & (LPM_SLOTS - 1);
 
 	lane->list = !!lpm_bits_from(word ^ node->key, compared + LPM_STRIDE) ||
-		     (last && node->shift <= key->shift) ||
-		     !(lpm_node_children(node) >> slot & 1);
+		     (last && node->shift <= key->shift) || !(lpm_node_children(node) >> slot & 1);
 	if (!lane->list) {
 		lane->word = &node->word[lpm_node_index(node, slot)];
 		__builtin_prefetch(lane->word);

@@ -87,11 +87,12 @@ static inline __attribute__((always_inline)) void lookup_burst(const struct pw_l
 			const struct lpm_node *node = nodes[i];
 			uint64_t word = wide ? ipv6_word(ipv6[i], node->half) : ipv4_word(ipv4[i]);
 
-			if (node_step(node, word, &values[i])) {
-				nodes[i] = lpm_node_at(lpms[i], values[i]);
-				__builtin_prefetch(nodes[i]);
-				deeper |= rest & -rest;
-			}
+			/* No branch: whether there is a child cannot be foreseen. */
+			bool child = node_step(node, word, &values[i]);
+
+			nodes[i] = lpm_node_at(lpms[i], values[i] & -(uint32_t)child);
+			__builtin_prefetch(nodes[i]);
+			deeper |= rest & -rest & -(uint64_t)child;
 		}
 		pending = deeper;
 	}

@@ -76,6 +76,8 @@ enum {
 	PW_MSG_WORKER,       /* a worker: PW_WORKER_ATTR_* */
 	PW_MSG_SUMMARY,      /* the daemon: PW_SUMMARY_ATTR_* */
 	PW_MSG_EVENT,        /* what was counted besides drops: PW_DROP_ATTR_* */
+	PW_MSG_SA,           /* a security association of ESP, without keys: PW_SA_ATTR_* */
+	PW_MSG_POLICY,       /* a policy of IPsec: PW_POLICY_ATTR_* */
 
 	/* Requests, answered by NLMSG_ERROR. */
 	PW_MSG_LABEL_ALLOW = 0x430, /* who may use a label: PW_ALLOW_ATTR_* */
@@ -271,7 +273,75 @@ enum {
 	PW_SUMMARY_ATTR_TX_PACKETS,   /* u64 */
 	PW_SUMMARY_ATTR_TX_BYTES,     /* u64 */
 	PW_SUMMARY_ATTR_DROPS,        /* u64: all reasons */
+	PW_SUMMARY_ATTR_SAS,          /* u32: security associations, larval ones too */
+	PW_SUMMARY_ATTR_POLICIES,     /* u32: of IPsec */
 	PW_SUMMARY_ATTR_COUNT
+};
+
+/*
+ * PW_MSG_SA, the newest first. Everything else of it, and for root its keys, is told by
+ * XFRM_MSG_GETSA. Counters are all workers', since the SA came; with a standby's, those that it
+ * was given.
+ */
+enum {
+	PW_SA_ATTR_UNSPEC,
+	PW_SA_ATTR_SPI,          /* u32; absent: larval, from an acquire */
+	PW_SA_ATTR_SOURCE,       /* address */
+	PW_SA_ATTR_DESTINATION,  /* address */
+	PW_SA_ATTR_DIRECTION,    /* string: "in" when the destination is an address of this PE, else
+				  * "out" */
+	PW_SA_ATTR_STATE,        /* string: "valid", "dying" (past its soft lifetime), "larval" (no
+				  * keys yet) */
+	PW_SA_ATTR_MODE,         /* string: "transport" */
+	PW_SA_ATTR_REQID,        /* u32 */
+	PW_SA_ATTR_IF_ID,        /* u32; absent: 0 */
+	PW_SA_ATTR_MARK,         /* u32, and PW_SA_ATTR_MARK_MASK; absent: none */
+	PW_SA_ATTR_MARK_MASK,    /* u32 */
+	PW_SA_ATTR_CIPHER,       /* string: XFRM's name of the cipher or AEAD; absent: larval */
+	PW_SA_ATTR_KEY_BITS,     /* u16: the cipher's, salt included */
+	PW_SA_ATTR_AUTH,         /* string: XFRM's name of the HMAC; absent: an AEAD */
+	PW_SA_ATTR_ICV_BITS,     /* u16 */
+	PW_SA_ATTR_ESN,          /* u8: 1 = extended sequence numbers */
+	PW_SA_ATTR_WINDOW,       /* u32: replay window, 0 = none */
+	PW_SA_ATTR_SEQUENCE,     /* u64: out: last number given out; in: highest taken */
+	PW_SA_ATTR_ENCAP_SPORT,  /* u16: ESP in UDP (RFC 3948), from this port; absent: not */
+	PW_SA_ATTR_ENCAP_DPORT,  /* u16 */
+	PW_SA_ATTR_VRF,          /* string: VRF link of the outer packets, as in PW_PORT_ATTR_VRF */
+	PW_SA_ATTR_TABLE,        /* u32: the same as a Linux table */
+	PW_SA_ATTR_PACKETS,      /* u64 */
+	PW_SA_ATTR_BYTES,        /* u64: inside ESP, without padding */
+	PW_SA_ATTR_REPLAYS,      /* u64: refused by the window */
+	PW_SA_ATTR_ICV_FAILURES, /* u64 */
+	PW_SA_ATTR_INVALID,      /* u64: wrong source, encapsulation or length, or contents that
+				  * no policy lets it carry */
+	PW_SA_ATTR_AGE,          /* u64: seconds since it was added */
+	PW_SA_ATTR_IDLE,         /* u64: seconds since its last packet; absent: never used */
+	/* What is left of its lifetimes; those that it has, and soft ones until they are over. */
+	PW_SA_ATTR_SOFT_SECONDS, /* u64 */
+	PW_SA_ATTR_HARD_SECONDS, /* u64 */
+	PW_SA_ATTR_SOFT_BYTES,   /* u64 */
+	PW_SA_ATTR_HARD_BYTES,   /* u64 */
+	PW_SA_ATTR_SOFT_PACKETS, /* u64 */
+	PW_SA_ATTR_HARD_PACKETS, /* u64 */
+	PW_SA_ATTR_COUNT
+};
+
+/* PW_MSG_POLICY, the newest first. Everything of it is told by XFRM_MSG_GETPOLICY */
+enum {
+	PW_POLICY_ATTR_UNSPEC,
+	PW_POLICY_ATTR_INDEX,           /* u32 */
+	PW_POLICY_ATTR_DIRECTION,       /* string: "in", "out", "fwd" */
+	PW_POLICY_ATTR_SOURCE,          /* address */
+	PW_POLICY_ATTR_SOURCE_LEN,      /* u8: prefix length */
+	PW_POLICY_ATTR_DESTINATION,     /* address */
+	PW_POLICY_ATTR_DESTINATION_LEN, /* u8 */
+	PW_POLICY_ATTR_PROTOCOL,        /* u8; absent: any */
+	PW_POLICY_ATTR_PRIORITY,        /* u32 */
+	PW_POLICY_ATTR_ACTION,          /* string: "clear", "use" (an SA when there is one),
+					 * "protect", "block" */
+	PW_POLICY_ATTR_REQID,           /* u32: of its template; absent: any SA's */
+	PW_POLICY_ATTR_IF_ID,           /* u32; absent: 0 */
+	PW_POLICY_ATTR_COUNT
 };
 
 /* PW_MSG_LABEL_ALLOW: replaces what was allowed before */
@@ -379,6 +449,8 @@ enum {
 	PW_RECORD_ATTR_HASH,      /* u32: of the flow */
 	PW_RECORD_ATTR_FLAGS,     /* u8: 1 made here, 2 labelled, 4 no ICMP, 8 was held */
 	PW_RECORD_ATTR_LOST,      /* u64: records lost so far, when any */
+	PW_RECORD_ATTR_SA,        /* u32: SPI of the SA that it came in by; at esp-output: that it
+				   * is to leave by */
 	PW_RECORD_ATTR_COUNT
 };
 
@@ -400,14 +472,14 @@ enum {
 /* PW_MSG_FPM */
 enum {
 	PW_FPM_ATTR_UNSPEC,
-	PW_FPM_ATTR_ENABLED,      /* u8: 0 = pewterd runs without --fpm; then no LISTEN, HOLD, ... */
-	PW_FPM_ATTR_LISTEN,       /* string: address and port */
-	PW_FPM_ATTR_PEER,         /* string: zebra's; absent: not connected */
-	PW_FPM_ATTR_SESSIONS,     /* u64: connections so far */
-	PW_FPM_ATTR_FRAMES,       /* u64 */
-	PW_FPM_ATTR_MESSAGES,     /* u64 */
-	PW_FPM_ATTR_SKIPPED,      /* u64: of these, nothing for Pewter */
-	PW_FPM_ATTR_REFUSED,      /* u64 */
+	PW_FPM_ATTR_ENABLED,  /* u8: 0 = pewterd runs without --fpm; then no LISTEN, HOLD, ... */
+	PW_FPM_ATTR_LISTEN,   /* string: address and port */
+	PW_FPM_ATTR_PEER,     /* string: zebra's; absent: not connected */
+	PW_FPM_ATTR_SESSIONS, /* u64: connections so far */
+	PW_FPM_ATTR_FRAMES,   /* u64 */
+	PW_FPM_ATTR_MESSAGES, /* u64 */
+	PW_FPM_ATTR_SKIPPED,  /* u64: of these, nothing for Pewter */
+	PW_FPM_ATTR_REFUSED,  /* u64 */
 	PW_FPM_ATTR_SKIPPED_TEXT, /* string: the last one's reason */
 	PW_FPM_ATTR_REFUSED_TEXT, /* string */
 	PW_FPM_ATTR_ROUTES,       /* u64: of zebra's, in all tables */

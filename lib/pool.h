@@ -14,8 +14,8 @@
 struct pw_pool_chunk;
 
 struct pw_pool {
-	size_t size; /* bytes of an object; aligned to 8 */
-	size_t used; /* objects */
+	size_t size;                 /* bytes of an object; aligned to 8 */
+	size_t used;                 /* objects */
 	struct pw_pool_chunk *open;  /* chunks with room */
 	struct pw_pool_chunk *spare; /* an empty one */
 	size_t chunks;

@@ -4,7 +4,7 @@
 #
 # Every namespace of a lab is called pw-ID-NODE; what else a lab is lies in /run/pewter-lab/ID:
 # NODE.pid, NODE.sock and NODE.log of the daemons, owner (the process that takes it down),
-# hugepages (what scripts/lab reserved for it).
+# hugepages (what scripts/lab reserved for it), keys (how often the PEs were given keys).
 
 LABS=/run/pewter-lab
 BIN=${PW_BUILD:-$PEWTER_TOP/build/release}
@@ -26,12 +26,15 @@ topology_drawing() {
    PE1, PE2   pewterd: a VRF a customer, MPLS labels in one multipoint GRE tunnel
    P          plain Linux, knows IPv4 and nothing of customers, labels or tunnels
 DRAWING
+	[ "$lab_clear" = 1 ] || echo "   PE to PE   ESP around it all: AES-128-GCM, 64-bit sequence numbers"
 }
 
-# lab_select ID [DRIVER]: names the lab that the other functions work on.
+# lab_select ID [DRIVER [CLEAR]]: names the lab that the other functions work on. CLEAR 1: its
+# tunnels go without ESP.
 lab_select() {
 	lab=$1
 	lab_driver=${2:-af_xdp}
+	lab_clear=${3:-0}
 	lab_state=$LABS/$lab
 }
 
@@ -87,7 +90,7 @@ customer() {
 	ip -n "$n" route add default via "2001:db8:$2::1"
 }
 
-# The core's links have room for the 24 bytes of GRE and label, so customers keep 1500.
+# The core's links have room for ESP, GRE and label around customers' 1500 bytes.
 lab_wires() {
 	wire pe1 core p pe1 1600 && wire pe2 core p pe2 1600 &&
 		wire pe1 ce-red red1 eth0 && wire pe1 ce-blue blue1 eth0 &&
@@ -106,15 +109,16 @@ lab_core() {
 	in_node p sysctl -qw net.ipv4.ip_forward=1
 }
 
-# lab_daemon NODE CPU [OPTION...]: starts pewterd and waits until its start-up file is applied.
+# lab_daemon NODE CPU [OPTION...]: starts pewterd and waits until its start-up files are applied.
 lab_daemon() {
-	local node=$1 cpu=$2 port ports=() i
+	local node=$1 cpu=$2 port ports=() files=() i
 	shift 2
+	[ "$lab_clear" = 1 ] || files+=(-f "$PEWTER_TOP/docs/examples/$node.xfrm")
 	for port in core ce-red ce-blue; do
 		ports+=(-p "$port=$lab_driver:$port")
 	done
 	ip netns exec "$(ns "$node")" "$BIN/pewterd" -s "$lab_state/$node.sock" -w "$cpu" "${ports[@]}" \
-		-f "$PEWTER_TOP/docs/examples/$node.batch" \
+		"${files[@]}" -f "$PEWTER_TOP/docs/examples/$node.batch" \
 		-f "$PEWTER_TOP/docs/examples/$node.mpls" "$@" \
 		> "$lab_state/$node.log" 2>&1 < /dev/null &
 	echo $! > "$lab_state/$node.pid"
@@ -139,6 +143,35 @@ lab_up() {
 	echo "$lab_driver" > "$lab_state/driver"
 	lab_namespaces && lab_wires && lab_core &&
 		lab_daemon pe1 0 "$@" && lab_daemon pe2 $((cpus > 1 ? 1 : 0)) "$@"
+}
+
+# ---- keys, as an IKE daemon would give them ------------------------------------------------------
+
+# sa_command FROM TO SPI: a line of `ip -batch` that adds an SA with a new key (AES-128 and 4 bytes
+# of salt). Printed by the shell itself, so the key is on no command line.
+sa_command() {
+	printf "xfrm state add src %s dst %s proto esp spi 0x%x reqid 1 mode transport" "$1" "$2" "$3"
+	printf " replay-window 128 flag esn aead 'rfc4106(gcm(aes))' 0x%s 128\n" \
+		"$(od -An -v -tx1 -N20 /dev/urandom | tr -d ' \n')"
+}
+
+# lab_keys: gives the PEs a new pair of SAs, and takes the old pair away. Whoever receives with one
+# has it before the other sends with it, so no packet is lost.
+lab_keys() {
+	local a=10.255.0.1 b=10.255.0.2 count spi there back pe
+	count=$(cat "$lab_state/keys" 2> /dev/null || echo 0)
+	spi=$((0x1001 + 2 * count))
+	there=$(sa_command $a $b $spi)
+	back=$(sa_command $b $a $((spi + 1)))
+	on_pe pe2 ip -batch - <<< "$there" && on_pe pe1 ip -batch - <<< "$back" &&
+		on_pe pe1 ip -batch - <<< "$there" && on_pe pe2 ip -batch - <<< "$back" || return 1
+	echo $((count + 1)) > "$lab_state/keys"
+	[ "$count" -gt 0 ] || return 0
+	sleep 0.1 # what is on its way with the old ones
+	for pe in pe1 pe2; do
+		printf 'xfrm state delete src %s dst %s proto esp spi 0x%x\n' \
+			$a $b $((spi - 2)) $b $a $((spi - 1)) | on_pe $pe ip -batch - || return 1
+	done
 }
 
 # Takes the lab down, however far it came up. Daemons are told first and ended if deaf.

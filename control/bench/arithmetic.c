@@ -61,6 +61,40 @@ struct pw_bench_spread pw_bench_spread(double *values, unsigned int count)
 	return spread;
 }
 
+typedef double (*quantity)(const struct pw_bench_sample *sample);
+
+static double stages_of(const struct pw_bench_sample *sample)
+{
+	return sample->stages;
+}
+
+static double whole_of(const struct pw_bench_sample *sample)
+{
+	return sample->whole;
+}
+
+static double mpps_of(const struct pw_bench_sample *sample)
+{
+	return sample->mpps;
+}
+
+static double floor_of(const struct pw_bench_sample *sample)
+{
+	return sample->floor;
+}
+
+static double floor_keys_of(const struct pw_bench_sample *sample)
+{
+	return sample->floor_keys;
+}
+
+static struct pw_bench_spread spread_of(const struct pw_bench_row *row, quantity of, double *values)
+{
+	for (unsigned int i = 0; i < row->kept; i++)
+		values[i] = of(&row->samples[i]);
+	return pw_bench_spread(values, row->kept);
+}
+
 bool pw_bench_result(const struct pw_bench_row *row, struct pw_bench_result *result)
 {
 	unsigned int best = 0;
@@ -71,18 +105,15 @@ bool pw_bench_result(const struct pw_bench_row *row, struct pw_bench_result *res
 	values = calloc(row->kept, sizeof(*values));
 	if (!values)
 		return false;
-	for (unsigned int i = 0; i < row->kept; i++) {
-		values[i] = row->samples[i].stages;
-		if (values[i] < row->samples[best].stages)
+	for (unsigned int i = 0; i < row->kept; i++)
+		if (row->samples[i].stages < row->samples[best].stages)
 			best = i;
-	}
-	result->cycles = pw_bench_spread(values, row->kept);
-	for (unsigned int i = 0; i < row->kept; i++)
-		values[i] = row->samples[i].whole;
-	result->whole = pw_bench_spread(values, row->kept);
-	for (unsigned int i = 0; i < row->kept; i++)
-		values[i] = row->samples[i].mpps;
-	result->mpps = pw_bench_spread(values, row->kept).median;
+	result->cycles = spread_of(row, stages_of, values);
+	result->whole = spread_of(row, whole_of, values);
+	result->floor = spread_of(row, floor_of, values);
+	result->floor_keys = spread_of(row, floor_keys_of, values);
+	result->ratio = result->floor.min > 0 ? result->cycles.min / result->floor.min : 0;
+	result->mpps = spread_of(row, mpps_of, values).median;
 	result->best = row->samples[best];
 	result->gbps = pw_bench_is_lookup(row->work)
 			       ? 0

@@ -23,7 +23,8 @@
  *   floor.c       the cryptography alone
  *   lookup.c      the routing table against rte_lpm and rte_fib
  *   arithmetic.c  minima, medians, spread, noise
- *   report.c      table, JSON, CSV, goals
+ *   report.c      table, JSON, CSV
+ *   goals.c       what it should cost at most
  *   compare.c     against the JSON of another run
  *   plot.c        SVG
  */
@@ -34,7 +35,7 @@ enum pw_bench_work {
 	PW_BENCH_TRANSIT, /* customer -> customer of the same VRF */
 	PW_BENCH_IMPOSE_ESP,
 	PW_BENCH_ESP_DISPOSE,
-	PW_BENCH_LOOKUP,  /* longest prefix match alone; Pewter's table */
+	PW_BENCH_LOOKUP, /* longest prefix match alone; Pewter's table */
 	PW_BENCH_LOOKUP_LPM,
 	PW_BENCH_LOOKUP_FIB,
 	PW_BENCH_WORKS,
@@ -142,7 +143,7 @@ struct pw_bench_options {
 	enum pw_bench_table table;
 	bool no_huge;
 	bool strict, quiet;
-	const char *json, *csv, *plots, *compare;
+	const char *json, *csv, *plots, *compare, *frames;
 };
 
 /* ---- options.c --------------------------------------------------------------------------- */
@@ -232,6 +233,8 @@ int pw_bench_label(uint32_t label, uint32_t vrf_link);
 #define PW_BENCH_PEERS     0x0a400000u /* 10.64.0.0/10, the remote PEs */
 #define PW_BENCH_CE        0x0a000001u /* 10.0.0.1/30 in every VRF, and the customer's router */
 #define PW_BENCH_CE_NEXT   0x0a000002u
+/** Where remote PEs are many, each VRF's routes lead to so many of them. */
+#define PW_BENCH_PEERS_A_VRF 48
 extern const uint8_t pw_bench_mac_core[6], pw_bench_mac_ce[6];
 
 /** A set of VRFs with the same kind of routes. */
@@ -254,6 +257,9 @@ const struct pw_bench_site *pw_bench_site_of(const struct pw_bench_row *row);
 /** Builds what the rows need. 0 or -errno, having said why. */
 int pw_bench_sites_build(const struct pw_bench_options *options, struct pw_bench_row *rows,
 			 int count);
+
+/** The monotonic clock. */
+double pw_bench_seconds(void);
 
 /** What was built, in words. */
 void pw_bench_sites_print(FILE *out);
@@ -286,6 +292,10 @@ const struct pw_sa *pw_bench_sa(uint32_t peer, bool inward);
 uint64_t pw_bench_sa_number(uint32_t peer);
 
 #define PW_BENCH_WINDOW 1024 /* of inward SAs */
+
+/** A line of JSON: a sealed frame of a row and the keys to open it with. */
+void pw_bench_frame_print(FILE *out, const struct pw_bench_row *row, const uint8_t *frame,
+			  size_t length);
 
 /* ---- packet.c ---------------------------------------------------------------------------- */
 
@@ -345,6 +355,7 @@ struct pw_bench_sealed {
  */
 int pw_bench_sealed_make(struct pw_bench_sealed *sealed, struct pw_bench_stream *stream,
 			 uint32_t count);
+const uint8_t *pw_bench_sealed_first(const struct pw_bench_sealed *sealed, uint16_t *length);
 void pw_bench_sealed_free(struct pw_bench_sealed *sealed);
 
 /** Hands out copies of the next up to @p n; 0 when there are no more. */
@@ -372,8 +383,14 @@ int pw_bench_floor(const struct pw_bench_row *row, struct pw_bench_sample *sampl
 int pw_bench_measure_init(const struct pw_bench_options *options);
 void pw_bench_measure_fini(void);
 
-/** Runs a row's packets through the workers once and looks at every one. 0 or -errno. */
-int pw_bench_verify(const struct pw_bench_row *row);
+/** TSC cycles of a repetition. */
+uint64_t pw_bench_run_cycles(void);
+
+/**
+ * Runs a row's packets through the workers once and looks at every one. If they are sealed, the
+ * first goes to @p frames, unless NULL. 0 or -errno, having said why.
+ */
+int pw_bench_verify(const struct pw_bench_row *row, FILE *frames);
 
 /** One repetition, and its floor. 0; 1: it was preempted; -errno, having said why. */
 int pw_bench_measure(struct pw_bench_row *row, struct pw_bench_sample *sample);
@@ -411,6 +428,8 @@ void pw_bench_print(FILE *out, const struct pw_bench_row *rows, int count);
 bool pw_bench_json_row(FILE *out, const struct pw_bench_row *row);
 int pw_bench_json(const char *path, const struct pw_bench_row *rows, int count);
 int pw_bench_csv(const char *path, const struct pw_bench_row *rows, int count);
+
+/* ---- goals.c ----------------------------------------------------------------------------- */
 
 /** Prints each goal that the rows can answer. The number of those that were missed. */
 int pw_bench_goals(FILE *out, const struct pw_bench_row *rows, int count);

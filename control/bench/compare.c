@@ -39,13 +39,28 @@ static bool same_number(const char *line, const char *key, double wanted)
 	return number_of(line, key, &is) && is == wanted;
 }
 
+static bool same_text(const char *line, const char *key, const char *wanted)
+{
+	const char *at = value_of(line, key);
+	size_t length = strlen(wanted);
+
+	return at && *at == '"' && !strncmp(at + 1, wanted, length) && at[1 + length] == '"';
+}
+
+static bool same_security(const char *line, const struct pw_bench_row *row)
+{
+	if (!row->suite)
+		return !same_text(line, "sas", "own") && !same_text(line, "sas", "shared");
+	return same_text(line, "algorithm", pw_bench_algorithm_name(row->suite)) &&
+	       same_text(line, "sas", row->own ? "own" : "shared");
+}
+
 static bool same_row(const char *line, const struct pw_bench_row *row)
 {
-	const char *work = value_of(line, "work"), *size = value_of(line, "size");
-	size_t length = strlen(pw_bench_work_names[row->work]);
+	const char *size = value_of(line, "size");
 
-	if (!work || strncmp(work + 1, pw_bench_work_names[row->work], length) != 0 ||
-	    work[1 + length] != '"' || !size)
+	if (!same_text(line, "work", pw_bench_work_names[row->work]) || !size ||
+	    !same_security(line, row))
 		return false;
 	if (!pw_bench_is_lookup(row->work) &&
 	    (row->size == PW_BENCH_IMIX ? strncmp(size, "\"imix\"", 6) != 0
@@ -85,13 +100,14 @@ static enum pw_bench_verdict compare_row(FILE *out, const struct pw_bench_row *r
 	char size[16], routes[16], peers[16];
 
 	fprintf(out,
-		"%-15s %5s %6s %5s %2u | %6.1f -> %6.1f %+6.1f%% | %6.1f -> %6.1f %+6.1f%% | "
-		"%5.1f%% %s\n",
+		"%-14s %5s %6s %5s %-10s %u%-4s | %6.1f -> %6.1f %+6.1f%% | %6.1f -> %6.1f "
+		"%+6.1f%% | %5.1f%% %s\n",
 		pw_bench_work_names[row->work], pw_bench_size_text(row->size, size),
 		pw_bench_count_text(row->routes, routes), pw_bench_count_text(row->peers, peers),
-		row->workers, old->min, now->cycles.min, 100 * (now->cycles.min / old->min - 1),
-		old->median, now->cycles.median, 100 * (now->cycles.median / old->median - 1), band,
-		words[verdict]);
+		row->suite ? pw_bench_algorithm_name(row->suite) : "-", row->workers,
+		row->own ? " own" : "", old->min, now->cycles.min,
+		100 * (now->cycles.min / old->min - 1), old->median, now->cycles.median,
+		100 * (now->cycles.median / old->median - 1), band, words[verdict]);
 	return verdict;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control/bench/bench.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,8 +9,12 @@
 #define TRIES    4  /* of one repetition that is preempted */
 #define KEPT_MIN 5  /* repetitions that a row should have, if patience suffices */
 #define PATIENCE 20 /* more rounds for those that have fewer */
+#define TURNS    3  /* in which the passes take their part of the repetitions */
+#define PASSES   9  /* in clear, and the algorithms that options take */
+#define FOREVER  1e9
 
 static struct pw_bench_options options;
+static FILE *frames;
 
 static void progress(const char *format, unsigned int a, unsigned int b)
 {
@@ -19,20 +24,46 @@ static void progress(const char *format, unsigned int a, unsigned int b)
 	fprintf(stderr, format, a, b);
 }
 
-static int measure(const struct pw_bench_row *row, struct pw_bench_sample *sample)
+static int measure(struct pw_bench_row *row, struct pw_bench_sample *sample)
 {
 	return pw_bench_is_lookup(row->work) ? pw_bench_lookup_measure(row, sample)
 					     : pw_bench_measure(row, sample);
 }
 
-/* Every packet of every row is looked at once before anything is timed. */
-static int verify_all(const struct pw_bench_row *rows, int count)
-{
-	int ret = 0;
+/* Rows of one algorithm, or in clear: what they need is set up for all of them at once. */
+struct pass {
+	struct pw_bench_row *rows;
+	int count;
+	uint32_t peers; /* with SAs */
+	bool verified;
+};
 
-	for (int i = 0; i < count && !ret; i++)
-		if (!pw_bench_is_lookup(rows[i].work))
-			ret = pw_bench_verify(&rows[i]);
+static struct pass pass_at(struct pw_bench_row *rows, int count)
+{
+	struct pass pass = {.rows = rows};
+
+	while (pass.count < count && rows[pass.count].suite == rows->suite) {
+		uint32_t peers = pw_bench_row_peers(&rows[pass.count++]);
+
+		pass.peers = peers > pass.peers ? peers : pass.peers;
+	}
+	return pass;
+}
+
+/* Every packet of every row is looked at once before anything is timed. */
+static int pass_begin(struct pass *pass)
+{
+	int ret;
+
+	progress("keys and policies", 0, 0);
+	ret = pw_bench_security_set(pass->rows->suite, pass->peers);
+	if (ret || pass->verified)
+		return ret;
+	progress("checking packets", 0, 0);
+	for (int i = 0; i < pass->count && !ret; i++)
+		if (!pw_bench_is_lookup(pass->rows[i].work))
+			ret = pw_bench_verify(&pass->rows[i], frames);
+	pass->verified = true;
 	return ret;
 }
 
@@ -48,27 +79,54 @@ static int measure_row(struct pw_bench_row *row)
 	return ret < 0 ? ret : 0;
 }
 
-/* All rows in turn, so that whatever slows the machine down meets all of them. */
-static int measure_all(struct pw_bench_row *rows, int count)
+/*
+ * Rows in turn, so that whatever slows the machine down meets all of them, until each has been
+ * measured @p wanted times in all.
+ */
+static int pass_measure(struct pass *pass, unsigned int rounds, unsigned int wanted, double until)
 {
-	unsigned int rounds = options.repetitions + PATIENCE;
+	for (unsigned int round = 0; round < rounds + PATIENCE; round++) {
+		unsigned int enough = wanted;
 
-	for (unsigned int round = 0; round < rounds; round++) {
-		unsigned int enough = options.repetitions;
-
-		if (round >= enough && enough > KEPT_MIN)
+		if ((round >= rounds || pw_bench_seconds() >= until) && enough > KEPT_MIN)
 			enough = KEPT_MIN;
-		progress("round %u of %u", round + 1, options.repetitions);
-		for (int i = 0; i < count; i++) {
-			int ret = rows[i].absent || rows[i].kept >= enough ? 0
-									   : measure_row(&rows[i]);
+		progress("%u of %u repetitions", wanted - rounds + round + 1, options.repetitions);
+		for (int i = 0; i < pass->count; i++) {
+			struct pw_bench_row *row = &pass->rows[i];
+			int ret = row->absent || row->kept >= enough ? 0 : measure_row(row);
 
 			if (ret)
 				return ret;
 		}
 	}
-	progress("", 0, 0);
 	return 0;
+}
+
+/* The passes in turns, too. */
+static int measure_all(struct pw_bench_row *rows, int count)
+{
+	struct pass passes[PASSES];
+	unsigned int pass_count = 0, turns, done = 0, all;
+	double start = pw_bench_seconds(), seconds = options.seconds ? options.seconds : FOREVER;
+	int ret = 0;
+
+	for (int i = 0; i < count; i += passes[pass_count++].count)
+		passes[pass_count] = pass_at(&rows[i], count - i);
+	turns = pass_count > 1 && options.repetitions >= TURNS ? TURNS : 1;
+	all = turns * pass_count;
+	for (unsigned int turn = 1; turn <= turns && !ret; turn++) {
+		unsigned int wanted = options.repetitions * turn / turns;
+		unsigned int rounds = wanted - options.repetitions * (turn - 1) / turns;
+
+		for (unsigned int i = 0; i < pass_count && !ret; i++) {
+			ret = pass_begin(&passes[i]);
+			ret = ret ? ret
+				  : pass_measure(&passes[i], rounds, wanted,
+						 start + seconds * ++done / all);
+		}
+	}
+	progress("", 0, 0);
+	return ret;
 }
 
 static int report(const struct pw_bench_row *rows, int count)
@@ -90,6 +148,20 @@ static int report(const struct pw_bench_row *rows, int count)
 	return bad || (options.strict && missed);
 }
 
+static int frames_open(void)
+{
+	int ret;
+
+	if (!options.frames)
+		return 0;
+	frames = fopen(options.frames, "w");
+	if (frames)
+		return 0;
+	ret = -errno;
+	fprintf(stderr, "pewter-bench: %s: %s\n", options.frames, strerror(-ret));
+	return ret;
+}
+
 static int run(struct pw_bench_row *rows, int count)
 {
 	int ret;
@@ -98,8 +170,7 @@ static int run(struct pw_bench_row *rows, int count)
 	ret = pw_bench_sites_build(&options, rows, count);
 	ret = ret ? ret : pw_bench_measure_init(&options);
 	ret = ret ? ret : pw_bench_lookup_init(&options, rows, count);
-	progress("checking packets", 0, 0);
-	ret = ret ? ret : verify_all(rows, count);
+	ret = ret ? ret : frames_open();
 	return ret ? ret : measure_all(rows, count);
 }
 
@@ -124,6 +195,10 @@ int main(int argc, char **argv)
 	}
 	if (!pw_bench_daemon_start(&options) && !run(rows, count))
 		status = report(rows, count);
+	if (frames && fclose(frames)) {
+		fprintf(stderr, "pewter-bench: %s: cannot be written\n", options.frames);
+		status = 1;
+	}
 	pw_bench_lookup_fini();
 	pw_bench_measure_fini();
 	pw_bench_daemon_stop();

@@ -115,7 +115,8 @@ int pw_bench_gre(const char *name, uint32_t local)
 int pw_bench_link_set(uint32_t index, uint32_t master, uint32_t mtu)
 {
 	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, NLM_F_REQUEST, sizeof(*link), (void **)&link);
+	struct nlmsghdr *nlh =
+		pw_bench_message(RTM_NEWLINK, NLM_F_REQUEST, sizeof(*link), (void **)&link);
 
 	link->ifi_index = (int)index;
 	link->ifi_flags = link->ifi_change = IFF_UP;
@@ -142,7 +143,8 @@ int pw_bench_address(uint32_t link, uint32_t address, uint8_t length)
 int pw_bench_neighbour(uint32_t link, uint32_t address, const uint8_t *mac, size_t size)
 {
 	struct ndmsg *neighbour;
-	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWNEIGH, CREATE, sizeof(*neighbour), (void **)&neighbour);
+	struct nlmsghdr *nlh =
+		pw_bench_message(RTM_NEWNEIGH, CREATE, sizeof(*neighbour), (void **)&neighbour);
 
 	neighbour->ndm_family = AF_INET;
 	neighbour->ndm_ifindex = (int)link;
@@ -156,7 +158,8 @@ static struct nlmsghdr *route_begin(uint32_t table, uint32_t prefix, uint8_t len
 				    uint32_t gateway, uint32_t link)
 {
 	struct rtmsg *route;
-	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWROUTE, CREATE, sizeof(*route), (void **)&route);
+	struct nlmsghdr *nlh =
+		pw_bench_message(RTM_NEWROUTE, CREATE, sizeof(*route), (void **)&route);
 
 	route->rtm_family = AF_INET;
 	route->rtm_dst_len = length;
@@ -199,7 +202,8 @@ int pw_bench_route_encap(uint32_t table, uint32_t prefix, uint8_t length, uint32
 int pw_bench_label(uint32_t label, uint32_t vrf_link)
 {
 	struct rtmsg *route;
-	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWROUTE, CREATE, sizeof(*route), (void **)&route);
+	struct nlmsghdr *nlh =
+		pw_bench_message(RTM_NEWROUTE, CREATE, sizeof(*route), (void **)&route);
 
 	route->rtm_family = AF_MPLS;
 	route->rtm_dst_len = 20;

@@ -8,32 +8,43 @@
 #include <strings.h>
 
 #include "control/options.h"
+#include "drivers/crypto.h"
 
 const char *const pw_bench_work_names[PW_BENCH_WORKS] = {
-	"impose", "dispose", "transit", "lookup", "lookup-rte_lpm", "lookup-rte_fib",
+	"impose",      "dispose", "transit",        "impose+esp",
+	"esp+dispose", "lookup",  "lookup-rte_lpm", "lookup-rte_fib",
 };
 
 static const char usage[] =
 	"Usage: pewter-bench [OPTION]...\n"
 	"Measures the dataplane with the daemon's own graph, tables and handlers.\n"
 	"\n"
-	"What to measure (lists are separated by commas; \"all\" is every one):\n"
-	"  --rows LIST         impose, dispose, transit, lookup, lookup-rte_lpm, lookup-rte_fib\n"
+	"What to measure (lists are separated by commas; \"all\" is every one). Lists that are "
+	"not\n"
+	"given are varied one at a time, not in all combinations:\n"
+	"  --rows LIST         impose, dispose, transit, impose+esp, esp+dispose,\n"
+	"                      lookup, lookup-rte_lpm, lookup-rte_fib\n"
 	"  --sizes LIST        64, 256, 512, 1400, imix or any other: bytes of the customer's "
 	"packet\n"
 	"  --routes LIST       one, 100k, 1m or any other number, in one VRF; above 100k in 1,000\n"
 	"  --peers LIST        remote PEs: 1, 10k or any other number\n"
+	"  --algorithms LIST   gcm128, gcm256, chacha, cbc-sha256, or names as `pewterctl` shows "
+	"them\n"
 	"  --workers LIST      1, 2 or more workers at once\n"
+	"  --sas LIST          of several workers: shared (all use all SAs), own (each has its "
+	"own)\n"
 	"  --table KIND        prefixes: random (default), dense; internet for lookup rows\n"
 	"How:\n"
 	"  --repetitions N     of every row, one after the other in turns (default 100)\n"
 	"  --microseconds N    of one repetition (default 1000)\n"
+	"  --seconds N         for all of them, then fewer are made (default 200, 0: no end)\n"
 	"  --cpus LIST         one CPU a worker\n"
 	"  --no-huge           do not use hugepages\n"
 	"What to do with it:\n"
 	"  --json FILE         one object a line and row\n"
 	"  --csv FILE\n"
-	"  --plots FOLDER      SVG: cycles by stage, cycles by number of routes\n"
+	"  --plots FOLDER      SVG: cycles by stage, ratio by size, cycles by number of routes\n"
+	"  --frames FILE       a sealed frame of each row and its keys, one object a line\n"
 	"  --compare FILE      what changed since a run with --json FILE\n"
 	"  --strict            exit with status 1 when a goal is missed\n"
 	"  --quiet             no progress on stderr\n"
@@ -46,18 +57,24 @@ enum {
 	ROUTES,
 	PEERS,
 	WORKERS,
+	ALGORITHMS,
+	SAS,
 	TABLE,
 	REPETITIONS,
 	MICROSECONDS,
+	SECONDS,
 	CPUS,
 	NO_HUGE,
 	JSON,
 	CSV,
 	PLOTS,
 	COMPARE,
+	FRAMES,
 	STRICT,
 	QUIET
 };
+
+#define GIVEN(option) (1u << ((option)-ROWS)) /* as a bit of pw_bench_options.given */
 
 static const struct option long_options[] = {
 	{"rows", required_argument, NULL, ROWS},
@@ -65,15 +82,19 @@ static const struct option long_options[] = {
 	{"routes", required_argument, NULL, ROUTES},
 	{"peers", required_argument, NULL, PEERS},
 	{"workers", required_argument, NULL, WORKERS},
+	{"algorithms", required_argument, NULL, ALGORITHMS},
+	{"sas", required_argument, NULL, SAS},
 	{"table", required_argument, NULL, TABLE},
 	{"repetitions", required_argument, NULL, REPETITIONS},
 	{"microseconds", required_argument, NULL, MICROSECONDS},
+	{"seconds", required_argument, NULL, SECONDS},
 	{"cpus", required_argument, NULL, CPUS},
 	{"no-huge", no_argument, NULL, NO_HUGE},
 	{"json", required_argument, NULL, JSON},
 	{"csv", required_argument, NULL, CSV},
 	{"plots", required_argument, NULL, PLOTS},
 	{"compare", required_argument, NULL, COMPARE},
+	{"frames", required_argument, NULL, FRAMES},
 	{"strict", no_argument, NULL, STRICT},
 	{"quiet", no_argument, NULL, QUIET},
 	{"help", no_argument, NULL, 'h'},
@@ -164,6 +185,41 @@ static int rows_parse(const char *text, unsigned int *works)
 	return 0;
 }
 
+#define ALGORITHMS_DEFAULT "gcm128,gcm256,chacha,cbc-sha256"
+
+static int algorithms_parse(const char *text, struct pw_bench_options *options)
+{
+	const unsigned int room = sizeof(options->suites) / sizeof(options->suites[0]);
+	char copy[256], *rest = copy, *item;
+
+	options->suite_count = 0;
+	snprintf(copy, sizeof(copy), "%s", strcmp(text, "all") ? text : ALGORITHMS_DEFAULT);
+	while ((item = strsep(&rest, ","))) {
+		const struct pw_crypto_suite *suite = pw_bench_algorithm_find(item);
+
+		if (!suite || options->suite_count == room) {
+			fprintf(stderr, "pewter-bench: --algorithms: %s \"%s\"\n",
+				suite ? "one too many:" : "there is no", item);
+			return -EINVAL;
+		}
+		options->suites[options->suite_count++] = suite;
+	}
+	return 0;
+}
+
+static int sas_parse(const char *text, struct pw_bench_options *options)
+{
+	bool all =
+		!strcmp(text, "all") || !strcmp(text, "shared,own") || !strcmp(text, "own,shared");
+
+	options->shared = all || !strcmp(text, "shared");
+	options->own = all || !strcmp(text, "own");
+	if (options->shared || options->own)
+		return 0;
+	fprintf(stderr, "pewter-bench: --sas takes shared, own or both\n");
+	return -EINVAL;
+}
+
 static int list_option(int option, const char *text, struct pw_bench_options *options)
 {
 	const struct list *list = &lists[option - ROWS];
@@ -222,6 +278,8 @@ static int table_option(struct pw_bench_options *options)
 
 static int one_option(int option, struct pw_bench_options *options)
 {
+	if (option < TABLE)
+		options->given |= GIVEN(option);
 	switch (option) {
 	case ROWS:
 		return rows_parse(optarg, &options->works);
@@ -230,12 +288,18 @@ static int one_option(int option, struct pw_bench_options *options)
 	case PEERS:
 	case WORKERS:
 		return list_option(option, optarg, options);
+	case ALGORITHMS:
+		return algorithms_parse(optarg, options);
+	case SAS:
+		return sas_parse(optarg, options);
 	case TABLE:
 		return table_option(options);
 	case REPETITIONS:
 		return number_option("repetitions", 1, 100000, &options->repetitions);
 	case MICROSECONDS:
 		return number_option("microseconds", 100, 1000000, &options->microseconds);
+	case SECONDS:
+		return number_option("seconds", 0, 1000000, &options->seconds);
 	case CPUS:
 		return cpus_option(options);
 	case NO_HUGE:
@@ -252,6 +316,9 @@ static int one_option(int option, struct pw_bench_options *options)
 		return 0;
 	case COMPARE:
 		options->compare = optarg;
+		return 0;
+	case FRAMES:
+		options->frames = optarg;
 		return 0;
 	case STRICT:
 		options->strict = true;
@@ -282,9 +349,12 @@ int pw_bench_options_parse(int argc, char **argv, struct pw_bench_options *optio
 {
 	int option;
 
-	*options = (struct pw_bench_options){.repetitions = 100, .microseconds = 1000};
+	*options =
+		(struct pw_bench_options){.repetitions = 100, .microseconds = 1000, .seconds = 200};
 	rows_parse("all", &options->works);
-	list_option(SIZES, "64,1400,imix", options);
+	algorithms_parse("all", options);
+	sas_parse("all", options);
+	list_option(SIZES, "64,256,1400,imix", options);
 	list_option(ROUTES, "one,100k,1m", options);
 	list_option(PEERS, "1,10k", options);
 	list_option(WORKERS, "1,2", options);
@@ -307,21 +377,47 @@ int pw_bench_options_parse(int argc, char **argv, struct pw_bench_options *optio
 
 /* ---- rows -------------------------------------------------------------------------------- */
 
+/*
+ * Of lists that were left to the default, a row varies one: size, tables (routes and remote PEs),
+ * algorithm, or workers. But what large packets cost is told of the latter two as well, and two
+ * workers share tables as well as SAs.
+ */
+static bool row_by_default(const struct pw_bench_options *options, const struct pw_bench_row *row)
+{
+	bool size = row->size != options->sizes[0] && !(options->given & GIVEN(SIZES));
+	bool tables = (row->routes != options->routes[0] && !(options->given & GIVEN(ROUTES))) ||
+		      (row->peers != options->peers[0] && !(options->given & GIVEN(PEERS)));
+	bool suite = row->suite != options->suites[0] && row->suite &&
+		     !(options->given & GIVEN(ALGORITHMS));
+	bool workers = row->workers != options->workers[0] && !(options->given & GIVEN(WORKERS));
+
+	if (size && row->size == 1400 && row->suite && !tables)
+		size = false;
+	if (!size && !row->suite)
+		return true;
+	return size + tables + suite + workers <= 1;
+}
+
 /* Combinations that mean nothing of their own are left out. */
 static bool row_makes_sense(const struct pw_bench_options *options, const struct pw_bench_row *row)
 {
 	if (pw_bench_is_lookup(row->work))
 		return row->size == options->sizes[0] && row->peers == options->peers[0] &&
 		       row->workers == options->workers[0] && row->routes > 1;
+	if (row->own && (row->workers == 1 || PW_BENCH_PEERS_A_VRF % row->workers != 0))
+		return false;
+	/* One worker's SAs are the same either way. */
+	if (!row->own && !options->shared && row->workers > 1 && row->suite)
+		return false;
 	if (row->work == PW_BENCH_TRANSIT)
 		return row->peers == options->peers[0];
 	/* More remote PEs than routes cannot be sent to. */
-	return row->work == PW_BENCH_DISPOSE || row->peers <= row->routes;
+	return !pw_bench_is_outward(row->work) || row->peers <= row->routes;
 }
 
 static bool row_add(const struct pw_bench_options *options, struct pw_bench_row *row)
 {
-	if (!row_makes_sense(options, row))
+	if (!row_makes_sense(options, row) || !row_by_default(options, row))
 		return false;
 	if (pw_bench_is_lookup(row->work) || row->work == PW_BENCH_TRANSIT)
 		row->peers = 1;
@@ -332,38 +428,64 @@ static bool row_add(const struct pw_bench_options *options, struct pw_bench_row 
 	return true;
 }
 
+/* The next digit of a number whose base changes from place to place. */
+static unsigned int digit(unsigned int *rest, unsigned int base)
+{
+	unsigned int value = *rest % base;
+
+	*rest /= base;
+	return value;
+}
+
+/* All combinations of one kind of work; false when the memory is not enough. */
+static bool rows_of(const struct pw_bench_options *options, enum pw_bench_work work,
+		    const struct pw_crypto_suite *suite, struct pw_bench_row *rows, int *count)
+{
+	unsigned int all = options->size_count * options->route_count * options->peer_count *
+			   options->worker_count * 2;
+
+	if (!(options->works & 1u << work))
+		return true;
+	for (unsigned int rest, i = 0; i < all; i++) {
+		struct pw_bench_row *row = &rows[*count];
+
+		rest = i;
+		*row = (struct pw_bench_row){.work = work, .suite = suite};
+		row->own = digit(&rest, 2);
+		row->workers = options->workers[digit(&rest, options->worker_count)];
+		row->size = options->sizes[digit(&rest, options->size_count)];
+		row->peers = options->peers[digit(&rest, options->peer_count)];
+		row->routes = options->routes[rest];
+		if ((row->own && (!options->own || !suite)) || !row_add(options, row))
+			continue;
+		(*count)++;
+		if (!row->samples)
+			return false;
+	}
+	return true;
+}
+
 int pw_bench_rows_make(const struct pw_bench_options *options, struct pw_bench_row **rows)
 {
-	unsigned int all = PW_BENCH_WORKS * options->size_count * options->route_count *
-			   options->peer_count * options->worker_count;
-	unsigned int each = all / PW_BENCH_WORKS;
+	unsigned int most = (PW_BENCH_WORKS + 2 * options->suite_count) * options->size_count *
+			    options->route_count * options->peer_count * options->worker_count * 2;
+	bool ok = true;
 	int count = 0;
 
-	*rows = calloc(all, sizeof(**rows));
+	*rows = calloc(most, sizeof(**rows));
 	if (!*rows)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < all; i++) {
-		unsigned int rest = i % each;
-		struct pw_bench_row *row = &(*rows)[count];
-
-		*row = (struct pw_bench_row){.work = i / each};
-		if (!(options->works & 1u << row->work))
-			continue;
-		row->workers = options->workers[rest % options->worker_count];
-		rest /= options->worker_count;
-		row->size = options->sizes[rest % options->size_count];
-		rest /= options->size_count;
-		row->peers = options->peers[rest % options->peer_count];
-		row->routes = options->routes[rest / options->peer_count];
-		if (!row_add(options, row))
-			continue;
-		count++;
-		if (!row->samples) {
-			pw_bench_rows_free(*rows, count);
-			return -ENOMEM;
-		}
-	}
-	return count;
+	for (enum pw_bench_work work = 0; work < PW_BENCH_WORKS && ok; work++)
+		if (!pw_bench_is_sealed(work))
+			ok = rows_of(options, work, NULL, *rows, &count);
+	for (unsigned int i = 0; i < options->suite_count && ok; i++)
+		for (enum pw_bench_work work = 0; work < PW_BENCH_WORKS && ok; work++)
+			if (pw_bench_is_sealed(work))
+				ok = rows_of(options, work, options->suites[i], *rows, &count);
+	if (ok)
+		return count;
+	pw_bench_rows_free(*rows, count);
+	return -ENOMEM;
 }
 
 void pw_bench_rows_free(struct pw_bench_row *rows, int count)

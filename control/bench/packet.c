@@ -17,10 +17,13 @@
 
 #include "drivers/port.h"
 #include "drivers/port_bench.h"
+#include "dataplane/transmit/esp.h"
 #include "dataplane/worker.h"
 
-#define OUTER (sizeof(struct rte_ipv4_hdr) + 8) /* with GRE and one label */
-#define MARK  8                                 /* bytes at the packet's end */
+#define IP    sizeof(struct rte_ipv4_hdr)
+#define SHIM  8 /* GRE and one label */
+#define OUTER (IP + SHIM)
+#define MARK  8 /* bytes at the packet's end */
 
 struct mark {
 	uint32_t label; /* or VLAN id */
@@ -63,8 +66,27 @@ static uint8_t *frame_init(struct pw_bench_stream *stream, const uint8_t *from, 
 	return (void *)(tag + 1);
 }
 
+/* The outer header, and GRE's protocol: where the customer's packet begins. */
+static uint8_t *outer_init(struct pw_bench_stream *stream, const struct pw_bench_row *row)
+{
+	bool sealed = row->work == PW_BENCH_ESP_DISPOSE;
+	uint8_t *at = frame_init(stream, pw_bench_mac_core, pw_bench_port_core, 0);
+	struct rte_ipv4_hdr *ip = (void *)at;
+
+	ip_init(ip, sealed ? IPPROTO_ESP : IPPROTO_GRE, 0, PW_BENCH_PE);
+	ip->fragment_offset = htons(RTE_IPV4_HDR_DF_FLAG);
+	stream->outer_sum = sum_of(ip);
+	at += IP;
+	if (sealed) {
+		stream->esp = (uint16_t)(at - stream->header);
+		at += pw_bench_esp_before(row->suite);
+	}
+	memcpy(at + 2, &(uint16_t){htons(RTE_ETHER_TYPE_MPLS)}, 2);
+	return at + SHIM;
+}
+
 void pw_bench_stream_init(struct pw_bench_stream *stream, const struct pw_bench_row *row,
-			  uint64_t seed)
+			  uint16_t worker, uint64_t seed)
 {
 	const struct pw_bench_site *site = pw_bench_site_of(row);
 	struct rte_ipv4_hdr *ip;
@@ -74,22 +96,17 @@ void pw_bench_stream_init(struct pw_bench_stream *stream, const struct pw_bench_
 	memset(stream, 0, sizeof(*stream));
 	stream->site = site;
 	stream->work = row->work;
-	stream->peers = row->peers;
+	stream->suite = row->suite;
+	stream->peer_step = row->own ? row->workers : 1;
+	stream->peer_first = row->own ? worker : 0;
+	stream->peers = pw_bench_row_peers(row) / stream->peer_step;
 	stream->random = seed * 0x9e3779b97f4a7c15u | 1;
 	for (unsigned int i = 0; i < PW_BENCH_IMIX_PERIOD; i++)
 		stream->sizes[i] = row->size == PW_BENCH_IMIX ? pw_bench_imix[i] : row->size;
-	if (row->work == PW_BENCH_DISPOSE) {
-		at = frame_init(stream, pw_bench_mac_core, pw_bench_port_core, 0);
-		ip = (void *)at;
-		ip_init(ip, IPPROTO_GRE, 0, PW_BENCH_PE);
-		ip->fragment_offset = htons(RTE_IPV4_HDR_DF_FLAG);
-		stream->outer_sum = sum_of(ip);
-		at = (void *)(ip + 1);
-		memcpy(at + 2, &(uint16_t){htons(RTE_ETHER_TYPE_MPLS)}, 2);
-		at += OUTER - sizeof(*ip);
-	} else {
+	if (pw_bench_is_inward(row->work))
+		at = outer_init(stream, row);
+	else
 		at = frame_init(stream, pw_bench_mac_ce, pw_bench_port_ce, site->vlan);
-	}
 	ip = (void *)at;
 	ip_init(ip, IPPROTO_UDP, PW_BENCH_CE_NEXT, 0);
 	stream->inner = (uint16_t)(at - stream->header);
@@ -121,45 +138,70 @@ static void ip_finish(struct rte_ipv4_hdr *ip, uint32_t sum, uint16_t length)
 	ip->hdr_checksum = fold(sum);
 }
 
-static void write_outer(struct pw_bench_stream *stream, uint8_t *frame, uint32_t v, uint32_t peers,
-			uint16_t size)
+uint32_t pw_bench_stream_random(struct pw_bench_stream *stream, uint32_t bound)
+{
+	return below((uint32_t)(random_next(stream) >> 32), bound);
+}
+
+/* One of the remote PEs that the stream's worker has to do with. */
+static uint32_t peer_next(struct pw_bench_stream *stream)
+{
+	uint32_t of = stream->peers > 1 ? below((uint32_t)random_next(stream), stream->peers) : 0;
+
+	return stream->peer_first + of * stream->peer_step;
+}
+
+static uint32_t write_outer(struct pw_bench_stream *stream, uint8_t *frame, uint32_t v,
+			    uint16_t length)
 {
 	struct rte_ipv4_hdr *ip = (void *)(frame + sizeof(struct rte_ether_hdr));
-	uint32_t peer = PW_BENCH_PEERS + 1;
-	uint32_t entry;
+	uint32_t entry, peer = peer_next(stream);
 
-	if (peers > 1)
-		peer += below((uint32_t)random_next(stream), peers);
-	ip->src_addr = htonl(peer);
+	ip->src_addr = htonl(PW_BENCH_PEERS + 1 + peer);
 	entry = htonl(pw_bench_site_own_label(stream->site, v) << 12 | 1u << 8 | 255);
-	memcpy((uint8_t *)ip + OUTER - 4, &entry, 4);
-	ip_finish(ip, stream->outer_sum + (ip->src_addr & 0xffff) + (ip->src_addr >> 16),
-		  (uint16_t)(size + OUTER));
+	memcpy(frame + stream->inner - 4, &entry, 4);
+	ip_finish(ip, stream->outer_sum + (ip->src_addr & 0xffff) + (ip->src_addr >> 16), length);
+	return peer;
 }
 
 /* At the packet's end, where no header is. */
-static void write_mark(const struct pw_bench_stream *stream, struct rte_mbuf *mbuf, uint32_t v,
-		       uint32_t j)
+static void write_mark(const struct pw_bench_stream *stream, uint8_t *end, uint32_t v, uint32_t j)
 {
 	struct mark mark = {0};
 
-	if (stream->work == PW_BENCH_IMPOSE) {
+	if (pw_bench_is_outward(stream->work)) {
 		mark.label = pw_bench_site_label(v);
 		mark.peer = pw_bench_site_peer(stream->site, v, j);
 	} else if (stream->site->vlan) {
 		mark.label = stream->site->vlan + v;
 	}
-	memcpy(rte_pktmbuf_mtod_offset(mbuf, char *, mbuf->data_len - MARK), &mark, MARK);
+	memcpy(end - MARK, &mark, MARK);
 }
 
-static void fill(struct pw_bench_stream *stream, struct rte_mbuf *mbuf)
+/* Which of its VRF's routes a packet is for: one to a remote PE of the stream's. */
+static uint32_t route_of(const struct pw_bench_stream *stream, uint32_t random)
 {
 	const struct pw_bench_site *site = stream->site;
-	uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	uint32_t each = site->routes / site->vrfs;
+
+	if (likely(stream->peer_step == 1 || site->local))
+		return below(random, each);
+	return stream->peer_first + below(random, each / stream->peer_step) * stream->peer_step;
+}
+
+/* Trailer and ICV behind the customer's packet. */
+static uint16_t outer_behind(const struct pw_bench_stream *stream, uint16_t size)
+{
+	return pw_esp_trailer(stream->suite->align, 0, SHIM + size) + stream->suite->icv_bytes;
+}
+
+uint16_t pw_bench_stream_frame(struct pw_bench_stream *stream, uint8_t *frame, uint32_t *peer)
+{
+	const struct pw_bench_site *site = stream->site;
 	struct rte_ipv4_hdr *ip = (void *)(frame + stream->inner);
 	uint64_t random = random_next(stream);
 	uint32_t v = below((uint32_t)(random >> 32), site->vrfs);
-	uint32_t j = below((uint32_t)random, site->routes / site->vrfs);
+	uint32_t j = route_of(stream, (uint32_t)random);
 	uint16_t size = stream->sizes[stream->size_at];
 
 	stream->size_at = stream->size_at + 1 == PW_BENCH_IMIX_PERIOD ? 0 : stream->size_at + 1;
@@ -168,15 +210,27 @@ static void fill(struct pw_bench_stream *stream, struct rte_mbuf *mbuf)
 		memcpy(frame + 64, stream->header + 64, 64);
 	ip->dst_addr = htonl(pw_bench_site_prefix(site, v, j) | ((random & 0x7f) + 1));
 	ip_finish(ip, stream->inner_sum + (ip->dst_addr & 0xffff) + (ip->dst_addr >> 16), size);
-	if (stream->work == PW_BENCH_DISPOSE)
-		write_outer(stream, frame, v, stream->peers, size);
-	else if (site->vlan)
+	if (pw_bench_is_inward(stream->work)) {
+		uint16_t behind = stream->suite ? outer_behind(stream, size) : 0;
+
+		*peer = write_outer(
+			stream, frame, v,
+			(uint16_t)(stream->inner - sizeof(struct rte_ether_hdr) + size + behind));
+	} else if (site->vlan) {
 		((struct rte_vlan_hdr *)(frame + sizeof(struct rte_ether_hdr)))->vlan_tci =
 			htons((uint16_t)(site->vlan + v));
-	mbuf->data_len = (uint16_t)(stream->inner + size);
-	mbuf->pkt_len = mbuf->data_len;
+	}
 	if (unlikely(stream->marked))
-		write_mark(stream, mbuf, v, j);
+		write_mark(stream, frame + stream->inner + size, v, j);
+	return stream->inner + size;
+}
+
+static void fill(struct pw_bench_stream *stream, struct rte_mbuf *mbuf)
+{
+	uint32_t peer;
+
+	mbuf->data_len = pw_bench_stream_frame(stream, rte_pktmbuf_mtod(mbuf, uint8_t *), &peer);
+	mbuf->pkt_len = mbuf->data_len;
 }
 
 void pw_bench_stream_fill(struct pw_bench_stream *stream, struct rte_mbuf **packets, uint16_t n)
@@ -185,28 +239,69 @@ void pw_bench_stream_fill(struct pw_bench_stream *stream, struct rte_mbuf **pack
 		fill(stream, packets[i]);
 }
 
-/* Labels, GRE and outer header as the marked packet should have got them. */
-static bool check_imposed(const uint8_t *frame, struct mark mark)
+/* ---- as they should come out --------------------------------------------------------------- */
+
+/*
+ * What was sealed is opened again: by the SA's key, which the stage had, but from what is in the
+ * packet alone (SPI, number, IV, length).
+ */
+static const uint8_t *check_sealed(const struct pw_bench_stream *stream, uint8_t *esp,
+				   const uint8_t *end, uint32_t peer)
+{
+	const struct pw_sa *sa = pw_bench_sa(peer - PW_BENCH_PEERS - 1, false);
+	uint16_t before = pw_bench_esp_before(stream->suite);
+	uint16_t around = before + stream->suite->icv_bytes;
+	struct pw_crypto_op op = {.key = sa->key, .esp = esp};
+
+	if (end - esp < around + SHIM + 2 || memcmp(esp, &sa->spi, sizeof(sa->spi)) != 0 ||
+	    !memcmp(esp + 4, "\0\0\0", 4))
+		return NULL;
+	op.text_bytes = (uint16_t)(end - esp - around);
+	if (pw_crypto_open(pw_worker()->crypto, &op, 1))
+		return NULL;
+	end -= stream->suite->icv_bytes;
+	return end[-1] == IPPROTO_GRE ? end - 2 - end[-2] : NULL;
+}
+
+/* Label, GRE, outer header and ESP as the marked packet should have got them. */
+static bool check_imposed(const struct pw_bench_stream *stream, uint8_t *frame, uint16_t length)
 {
 	const struct rte_ether_hdr *ether = (const void *)frame;
 	const struct rte_ipv4_hdr *ip = (const void *)(ether + 1);
+	bool sealed = stream->work == PW_BENCH_IMPOSE_ESP;
+	uint8_t *payload = frame + sizeof(*ether) + IP;
+	const uint8_t *end = frame + sizeof(*ether) + ntohs(ip->total_length);
+	struct mark mark;
 	uint32_t entry;
 
-	memcpy(&entry, (const uint8_t *)ip + OUTER - 4, 4);
+	if (ether->ether_type != htons(RTE_ETHER_TYPE_IPV4) ||
+	    memcmp(&ether->dst_addr, pw_bench_mac_core, sizeof(pw_bench_mac_core)) != 0 ||
+	    ip->next_proto_id != (sealed ? IPPROTO_ESP : IPPROTO_GRE) ||
+	    ip->src_addr != htonl(PW_BENCH_PE) || sum_of(ip) != 0xffff || end != frame + length)
+		return false;
+	if (sealed) {
+		end = check_sealed(stream, payload, end, ntohl(ip->dst_addr));
+		payload += pw_bench_esp_before(stream->suite);
+	}
+	if (!end || end < payload + SHIM + MARK)
+		return false;
+	memcpy(&mark, end - MARK, MARK);
+	memcpy(&entry, payload + SHIM - 4, 4);
 	entry = ntohl(entry);
-	return ether->ether_type == htons(RTE_ETHER_TYPE_IPV4) &&
-	       !memcmp(&ether->dst_addr, pw_bench_mac_core, sizeof(pw_bench_mac_core)) &&
-	       ip->next_proto_id == IPPROTO_GRE && ip->src_addr == htonl(PW_BENCH_PE) &&
-	       sum_of(ip) == 0xffff && ip->dst_addr == htonl(mark.peer) &&
+	ip = (const void *)(payload + SHIM);
+	return ip->time_to_live == 63 && sum_of(ip) == 0xffff &&
+	       mark.peer == ntohl(*(const uint32_t *)(frame + sizeof(*ether) + IP - 4)) &&
 	       entry >> 12 == mark.label && (entry & 1u << 8);
 }
 
-static bool check_delivered(const uint8_t *frame, struct mark mark)
+static bool check_delivered(const uint8_t *frame, uint16_t length)
 {
 	const struct rte_ether_hdr *ether = (const void *)frame;
 	const struct rte_vlan_hdr *tag = (const void *)(ether + 1);
 	const struct rte_ipv4_hdr *ip = (const void *)tag;
+	struct mark mark;
 
+	memcpy(&mark, frame + length - MARK, MARK);
 	if (memcmp(&ether->dst_addr, pw_bench_mac_ce, sizeof(pw_bench_mac_ce)) != 0)
 		return false;
 	if (mark.label) {
@@ -221,13 +316,12 @@ static bool check_delivered(const uint8_t *frame, struct mark mark)
 bool pw_bench_stream_check(const struct pw_bench_stream *stream, uint16_t port,
 			   const struct rte_mbuf *mbuf)
 {
-	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-	bool impose = stream->work == PW_BENCH_IMPOSE;
-	struct mark mark;
+	uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	bool outward = pw_bench_is_outward(stream->work);
 
 	if (mbuf->nb_segs != 1 || mbuf->data_len < 64 ||
-	    port != (impose ? pw_bench_port_core : pw_bench_port_ce))
+	    port != (outward ? pw_bench_port_core : pw_bench_port_ce))
 		return false;
-	memcpy(&mark, frame + mbuf->data_len - MARK, MARK);
-	return impose ? check_imposed(frame, mark) : check_delivered(frame, mark);
+	return outward ? check_imposed(stream, frame, mbuf->data_len)
+		       : check_delivered(frame, mbuf->data_len);
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "drivers/crypto.h"
+
 static const char *const *stage_names;
 
 void pw_bench_stages_set(const char *const *names)
@@ -37,44 +39,78 @@ const char *pw_bench_count_text(uint32_t count, char *text)
 	return text;
 }
 
+/* What tells rows apart, in columns. */
+static void print_name(FILE *out, const struct pw_bench_row *row)
+{
+	bool lookup = pw_bench_is_lookup(row->work);
+	char size[16], routes[16], peers[16];
+
+	fprintf(out, "%-14s %5s %6s %5s %-10s %u%-4s |", pw_bench_work_names[row->work],
+		lookup ? "-" : pw_bench_size_text(row->size, size),
+		pw_bench_count_text(row->routes, routes),
+		lookup ? "-" : pw_bench_count_text(row->peers, peers),
+		row->suite ? pw_bench_algorithm_name(row->suite) : "-", row->workers,
+		row->own ? " own" : "");
+}
+
 static void print_heading(FILE *out)
 {
 	fprintf(out,
-		"\n%-15s %5s %6s %5s %2s | %6s %6s %13s | %6s %6s | %5s %5s | %5s %6s | %4s %s\n",
-		"row", "size", "routes", "peers", "w", "cycles", "median", "quartiles", "whole",
-		"median", "rx", "tx", "Mpps", "Gbit/s", "fill", "kept");
+		"\n%-14s %5s %6s %5s %-10s %-5s | %6s %6s %13s | %6s %5s | %6s %6s | %5s %5s | "
+		"%5s %6s | %4s %s\n",
+		"row", "size", "routes", "peers", "algorithm", "w", "cycles", "median", "quartiles",
+		"floor", "ratio", "whole", "median", "rx", "tx", "Mpps", "Gbit/s", "fill", "kept");
 }
 
 static void print_row(FILE *out, const struct pw_bench_row *row)
 {
-	bool lookup = pw_bench_is_lookup(row->work);
+	char quartiles[32], gbps[16] = "-", floor[16] = "-", ratio[16] = "-";
 	struct pw_bench_result result;
-	char size[16], routes[16], peers[16], quartiles[32], gbps[16] = "-";
 
-	fprintf(out, "%-15s %5s %6s %5s %2u | ", pw_bench_work_names[row->work],
-		lookup ? "-" : pw_bench_size_text(row->size, size),
-		pw_bench_count_text(row->routes, routes),
-		lookup ? "-" : pw_bench_count_text(row->peers, peers), row->workers);
+	print_name(out, row);
 	if (!pw_bench_result(row, &result)) {
 		if (row->absent)
-			fprintf(out, "not measured: no such table of that many routes\n");
+			fprintf(out, " not measured: no such table of that many routes\n");
 		else
-			fprintf(out, "preempted every time (%u repetitions)\n", row->discarded);
+			fprintf(out, " preempted every time (%u repetitions)\n", row->discarded);
 		return;
 	}
 	snprintf(quartiles, sizeof(quartiles), "%.1f-%.1f", result.cycles.low, result.cycles.high);
-	if (!lookup)
+	if (!pw_bench_is_lookup(row->work))
 		snprintf(gbps, sizeof(gbps), "%.2f", result.gbps);
-	fprintf(out, "%6.1f %6.1f %13s | %6.1f %6.1f | %5.1f %5.1f | %5.1f %6s | %4.1f %u/%u\n",
-		result.cycles.min, result.cycles.median, quartiles, result.whole.min,
+	if (row->suite) {
+		snprintf(floor, sizeof(floor), "%.1f", result.floor.min);
+		snprintf(ratio, sizeof(ratio), "%.2f", result.ratio);
+	}
+	fprintf(out,
+		" %6.1f %6.1f %13s | %6s %5s | %6.1f %6.1f | %5.1f %5.1f | %5.1f %6s | %4.1f "
+		"%u/%u\n",
+		result.cycles.min, result.cycles.median, quartiles, floor, ratio, result.whole.min,
 		result.whole.median, result.best.receive, result.best.transmit, result.mpps, gbps,
 		result.best.fill, row->kept, row->kept + row->discarded);
 }
 
+/* Where keys are many, what they cost the cryptography alone. */
+static void print_keys(FILE *out, const struct pw_bench_row *rows, int count)
+{
+	bool any = false;
+
+	for (int i = 0; i < count; i++) {
+		struct pw_bench_result result;
+
+		if (!pw_bench_result(&rows[i], &result) || result.floor_keys.min <= 0)
+			continue;
+		if (!any)
+			fprintf(out, "\nThe cryptography alone with the row's keys instead of "
+				     "one, minimum and median:\n");
+		any = true;
+		print_name(out, &rows[i]);
+		fprintf(out, " %6.1f %6.1f\n", result.floor_keys.min, result.floor_keys.median);
+	}
+}
+
 static void print_stages(FILE *out, const struct pw_bench_row *rows, int count)
 {
-	char size[16], routes[16], peers[16];
-
 	fprintf(out, "\nCycles a packet by stage, in the repetition with the fewest:\n");
 	for (int i = 0; i < count; i++) {
 		struct pw_bench_result result;
@@ -82,10 +118,7 @@ static void print_stages(FILE *out, const struct pw_bench_row *rows, int count)
 		if (pw_bench_is_lookup(rows[i].work) || rows[i].workers != rows[0].workers ||
 		    !pw_bench_result(&rows[i], &result))
 			continue;
-		fprintf(out, "%-8s %5s %6s %5s %2u |", pw_bench_work_names[rows[i].work],
-			pw_bench_size_text(rows[i].size, size),
-			pw_bench_count_text(rows[i].routes, routes),
-			pw_bench_count_text(rows[i].peers, peers), rows[i].workers);
+		print_name(out, &rows[i]);
 		for (unsigned int k = 0; pw_bench_stage_name(k); k++)
 			if (result.best.stage[k] >= 0.05)
 				fprintf(out, " %s %.1f", pw_bench_stage_name(k),
@@ -105,11 +138,14 @@ void pw_bench_print(FILE *out, const struct pw_bench_row *rows, int count)
 		all += rows[i].kept + rows[i].discarded;
 	}
 	print_stages(out, rows, count);
+	print_keys(out, rows, count);
 	fprintf(out,
 		"\ncycles: TSC cycles a packet, all stages (minimum, median, quartiles of the "
-		"repetitions); whole: with the bench\nport's own work (rx, tx) and the poll loop; "
-		"size: bytes of the customer's IP packet; Gbit/s: of these; fill: packets\na call "
-		"of a stage. %u of %u repetitions were preempted and left out.\n",
+		"repetitions); floor: the cryptography\nalone, with one key (minimum); ratio: "
+		"cycles to floor (minima); w: workers, which share all SAs unless each has its\n"
+		"own; whole: with the bench port's own work (rx, tx) and the poll loop; size: "
+		"bytes of the customer's IP packet;\nGbit/s: of these; fill: packets a call of a "
+		"stage. %u of %u repetitions were preempted and left out.\n",
 		discarded, all);
 }
 
@@ -129,6 +165,15 @@ static void json_stages(FILE *out, const struct pw_bench_sample *best)
 	fprintf(out, "}");
 }
 
+/* null where there is none. */
+static void json_number(FILE *out, const char *key, double value, int digits)
+{
+	if (value > 0)
+		fprintf(out, ",\"%s\":%.*f", key, digits, value);
+	else
+		fprintf(out, ",\"%s\":null", key);
+}
+
 bool pw_bench_json_row(FILE *out, const struct pw_bench_row *row)
 {
 	bool lookup = pw_bench_is_lookup(row->work);
@@ -144,13 +189,19 @@ bool pw_bench_json_row(FILE *out, const struct pw_bench_row *row)
 		fprintf(out, "\"imix\"");
 	else
 		fprintf(out, "%s", pw_bench_size_text(row->size, size));
-	fprintf(out, ",\"routes\":%u,\"peers\":%u,\"algorithm\":null,\"workers\":%u", row->routes,
-		row->peers, row->workers);
+	fprintf(out, ",\"routes\":%u,\"peers\":%u,\"algorithm\":", row->routes, row->peers);
+	if (row->suite)
+		fprintf(out, "\"%s\"", pw_bench_algorithm_name(row->suite));
+	else
+		fprintf(out, "null");
+	fprintf(out, ",\"workers\":%u", row->workers);
 	fprintf(out, ",\"cycles_min\":%.2f,\"cycles_median\":%.2f", result.cycles.min,
 		result.cycles.median);
 	fprintf(out, ",\"whole_min\":%.2f,\"whole_median\":%.2f", result.whole.min,
 		result.whole.median);
-	fprintf(out, ",\"floor_min\":null,\"ratio\":null,\"mpps\":%.3f", result.mpps);
+	json_number(out, "floor_min", result.floor.min, 2);
+	json_number(out, "ratio", result.ratio, 3);
+	fprintf(out, ",\"mpps\":%.3f", result.mpps);
 	if (lookup)
 		fprintf(out, ",\"gbps\":null,");
 	else
@@ -158,6 +209,9 @@ bool pw_bench_json_row(FILE *out, const struct pw_bench_row *row)
 	json_stages(out, &result.best);
 	fprintf(out, ",\"receive\":%.2f,\"transmit\":%.2f", result.best.receive,
 		result.best.transmit);
+	json_number(out, "floor_median", result.floor.median, 2);
+	json_number(out, "floor_keys_min", result.floor_keys.min, 2);
+	fprintf(out, ",\"sas\":%s", !row->suite ? "null" : row->own ? "\"own\"" : "\"shared\"");
 	fprintf(out, ",\"cycles_low\":%.2f,\"cycles_high\":%.2f,\"cycles_max\":%.2f",
 		result.cycles.low, result.cycles.high, result.cycles.max);
 	fprintf(out, ",\"fill\":%.2f,\"kept\":%u,\"discarded\":%u}\n", result.best.fill, row->kept,
@@ -198,16 +252,22 @@ int pw_bench_json(const char *path, const struct pw_bench_row *rows, int count)
 static void csv_row(FILE *file, const struct pw_bench_row *row)
 {
 	struct pw_bench_result result;
-	char size[16];
+	char size[16], floor[32] = ",";
 
 	if (!pw_bench_result(row, &result))
 		return;
-	fprintf(file, "%s,%s,%u,%u,,%u,%.2f,%.2f,%.2f,%.2f,,,%.3f,%.3f,%.2f,%.2f",
+	if (row->suite)
+		snprintf(floor, sizeof(floor), "%.2f,%.3f", result.floor.min, result.ratio);
+	fprintf(file, "%s,%s,%u,%u,%s,%u,%s,%.2f,%.2f,%.2f,%.2f,%s,%.3f,%.3f,%.2f,%.2f",
 		pw_bench_work_names[row->work],
 		pw_bench_is_lookup(row->work) ? "" : pw_bench_size_text(row->size, size),
-		row->routes, row->peers, row->workers, result.cycles.min, result.cycles.median,
-		result.whole.min, result.whole.median, result.mpps, result.gbps,
-		result.best.receive, result.best.transmit);
+		row->routes, row->peers, row->suite ? pw_bench_algorithm_name(row->suite) : "",
+		row->workers,
+		!row->suite ? ""
+		: row->own  ? "own"
+			    : "shared",
+		result.cycles.min, result.cycles.median, result.whole.min, result.whole.median,
+		floor, result.mpps, result.gbps, result.best.receive, result.best.transmit);
 	for (unsigned int i = 0; pw_bench_stage_name(i); i++)
 		fprintf(file, ",%.2f", result.best.stage[i]);
 	fprintf(file, "\n");
@@ -219,69 +279,13 @@ int pw_bench_csv(const char *path, const struct pw_bench_row *rows, int count)
 
 	if (!file)
 		return -errno;
-	fprintf(file, "work,size,routes,peers,algorithm,workers,cycles_min,cycles_median,whole_min,"
-		      "whole_median,floor_min,ratio,mpps,gbps,receive,transmit");
+	fprintf(file,
+		"work,size,routes,peers,algorithm,workers,sas,cycles_min,cycles_median,whole_min,"
+		"whole_median,floor_min,ratio,mpps,gbps,receive,transmit");
 	for (unsigned int i = 0; pw_bench_stage_name(i); i++)
 		fprintf(file, ",%s", pw_bench_stage_name(i));
 	fprintf(file, "\n");
 	for (int i = 0; i < count; i++)
 		csv_row(file, &rows[i]);
 	return file_close(file, path);
-}
-
-/* ---- goals ------------------------------------------------------------------------------- */
-
-static const struct goal {
-	const char *text;
-	uint32_t routes;
-	double cycles;
-} goals[] = {
-	{"impose, 64 bytes, one route", 1, 45},
-	{"impose, 64 bytes, random of 1,000,000 routes in 1,000 VRFs", 1000000, 90},
-};
-
-#define TWO_WORKERS 1.9 /* times one */
-
-static const struct pw_bench_row *row_find(const struct pw_bench_row *rows, int count,
-					   uint32_t routes, uint16_t workers)
-{
-	for (int i = 0; i < count; i++)
-		if (rows[i].work == PW_BENCH_IMPOSE && rows[i].size == 64 && rows[i].peers == 1 &&
-		    rows[i].routes == routes && rows[i].workers == workers)
-			return &rows[i];
-	return NULL;
-}
-
-static int goal_print(FILE *out, const char *text, double is, const char *words, double goal,
-		      bool met)
-{
-	fprintf(out, "%s  %s: %.2f, goal %s %.2f\n", met ? "met   " : "MISSED", text, is, words,
-		goal);
-	return !met;
-}
-
-int pw_bench_goals(FILE *out, const struct pw_bench_row *rows, int count)
-{
-	struct pw_bench_result one, two;
-	const struct pw_bench_row *row;
-	int missed = 0;
-
-	fprintf(out, "\nGoals, cycles a packet in the stages:\n");
-	for (unsigned int i = 0; i < sizeof(goals) / sizeof(goals[0]); i++) {
-		row = row_find(rows, count, goals[i].routes, 1);
-		if (row && pw_bench_result(row, &one))
-			missed += goal_print(out, goals[i].text, one.cycles.min, "at most",
-					     goals[i].cycles, one.cycles.min <= goals[i].cycles);
-	}
-	for (unsigned int i = 0; i < sizeof(goals) / sizeof(goals[0]); i++) {
-		const struct pw_bench_row *both = row_find(rows, count, goals[i].routes, 2);
-
-		row = row_find(rows, count, goals[i].routes, 1);
-		if (row && both && pw_bench_result(row, &one) && pw_bench_result(both, &two))
-			missed += goal_print(
-				out, "two workers against one, the same (whole, minima)",
-				2 * one.whole.min / two.whole.min, "at least", TWO_WORKERS,
-				2 * one.whole.min >= TWO_WORKERS * two.whole.min);
-	}
-	return missed;
 }

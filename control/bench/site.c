@@ -13,10 +13,10 @@
 #include "lib/retire.h"
 
 #define ROUND        1024 /* messages between two rounds of the event loop */
-#define CORE_MTU     1600
-#define PREFIX_BITS  22 /* of a prefix's place in 128.0.0.0/2 */
+#define CORE_MTU     1700 /* the largest customer packet, sealed by any suite, fits */
+#define PREFIX_BITS  22   /* of a prefix's place in 128.0.0.0/2 */
 #define PREFIX_BASE  0x80000000u
-#define PEERS_A_VRF  50   /* sites of a customer, where there are many PEs */
+#define PEERS_A_VRF  PW_BENCH_PEERS_A_VRF
 #define LABEL_BASE   5000 /* labels that remote PEs chose */
 #define OWN_LABEL    16
 #define MANY         100000
@@ -63,20 +63,34 @@ uint32_t pw_bench_site_own_label(const struct pw_bench_site *site, uint32_t v)
 
 static bool row_local(const struct pw_bench_row *row)
 {
-	return row->work != PW_BENCH_IMPOSE;
+	return !pw_bench_is_outward(row->work);
+}
+
+/* Workers that share none have at least one each, and all the same number. */
+uint32_t pw_bench_row_peers(const struct pw_bench_row *row)
+{
+	uint32_t workers = row->own ? row->workers : 1;
+
+	return (row->peers + workers - 1) / workers * workers;
 }
 
 /* Where customers' packets are only received from peers, peers make no other routes. */
-static uint32_t row_peers(const struct pw_bench_row *row)
+static uint32_t site_peers(const struct pw_bench_row *row)
 {
-	return row_local(row) ? 1 : row->peers;
+	return row_local(row) ? 1 : pw_bench_row_peers(row);
+}
+
+/* A worker that has a remote PE of its own needs a route there. */
+static uint32_t site_routes(const struct pw_bench_row *row)
+{
+	return row->routes > site_peers(row) || row_local(row) ? row->routes : site_peers(row);
 }
 
 static struct pw_bench_site *site_find(const struct pw_bench_row *row)
 {
 	for (unsigned int i = 0; i < site_count; i++)
-		if (sites[i].local == row_local(row) && sites[i].routes == row->routes &&
-		    sites[i].peers == row_peers(row))
+		if (sites[i].local == row_local(row) && sites[i].routes == site_routes(row) &&
+		    sites[i].peers == site_peers(row))
 			return &sites[i];
 	return NULL;
 }
@@ -96,11 +110,11 @@ static int site_add(const struct pw_bench_row *row)
 		return -ENOSPC;
 	*site = (struct pw_bench_site){
 		.local = row_local(row),
-		.routes = row->routes,
+		.routes = site_routes(row),
 		.vrfs = row->routes > MANY ? 1000 : 1,
-		.peers = row_peers(row),
+		.peers = site_peers(row),
 	};
-	if (row->routes > 1) {
+	if (site->routes > 1) {
 		site->vlan = vlan_next;
 		vlan_next += site->vrfs;
 	}
@@ -116,7 +130,7 @@ static int site_add(const struct pw_bench_row *row)
 
 /* ---- building ---------------------------------------------------------------------------- */
 
-static double seconds_now(void)
+double pw_bench_seconds(void)
 {
 	struct timespec now;
 
@@ -201,7 +215,7 @@ static int build_routes(struct pw_bench_site *site)
 {
 	uint32_t each = site->routes / site->vrfs, done = 0;
 	size_t before = pw_vrf_memory_used();
-	double start = seconds_now();
+	double start = pw_bench_seconds();
 	int ret = 0;
 
 	/* Round the VRFs, as a BGP daemon's updates would come. */
@@ -213,7 +227,7 @@ static int build_routes(struct pw_bench_site *site)
 		}
 	pw_bench_daemon_round();
 	pw_retire_drain();
-	site->seconds = seconds_now() - start;
+	site->seconds = pw_bench_seconds() - start;
 	site->memory = pw_vrf_memory_used() - before;
 	site->built = true;
 	return ret;
@@ -242,8 +256,8 @@ int pw_bench_sites_build(const struct pw_bench_options *options, struct pw_bench
 	for (int i = 0; i < count && !ret; i++) {
 		if (pw_bench_is_lookup(rows[i].work))
 			continue;
-		if (rows[i].peers > peers)
-			peers = rows[i].peers;
+		if (pw_bench_row_peers(&rows[i]) > peers)
+			peers = pw_bench_row_peers(&rows[i]);
 		if (!site_find(&rows[i]))
 			ret = site_add(&rows[i]);
 	}

@@ -31,14 +31,14 @@ enum attribute {
 	LARGE_COMMUNITIES = 32,
 };
 
-#define AS_SET             1
-#define AS_SEQUENCE        2
-#define AS_CONFED_SET      4
-#define TUNNEL_GRE         2
-#define TUNNEL_MPLS_IN_GRE 11
+#define AS_SET               1
+#define AS_SEQUENCE          2
+#define AS_CONFED_SET        4
+#define TUNNEL_GRE           2
+#define TUNNEL_MPLS_IN_GRE   11
 #define SUBTLV_ENCAPSULATION 1
-#define SUBTLV_ENDPOINT    6
-#define SUBTLV_LONG        128 /* types from here on have two bytes of length */
+#define SUBTLV_ENDPOINT      6
+#define SUBTLV_LONG          128 /* types from here on have two bytes of length */
 
 struct decoder {
 	const struct bgp_session *session;
@@ -361,9 +361,8 @@ static void decode_value(struct decoder *decoder, uint8_t type, struct bgp_span 
 static bool known(uint8_t type)
 {
 	return (type >= ORIGIN && type <= CLUSTER_LIST) ||
-	       (type >= MP_REACH && type <= EXTENDED_COMMUNITIES) ||
-	       type == TUNNEL_ENCAPSULATION || type == IPV6_COMMUNITIES ||
-	       type == LARGE_COMMUNITIES;
+	       (type >= MP_REACH && type <= EXTENDED_COMMUNITIES) || type == TUNNEL_ENCAPSULATION ||
+	       type == IPV6_COMMUNITIES || type == LARGE_COMMUNITIES;
 }
 
 static int decode_one(struct decoder *decoder, uint8_t flags, uint8_t type, struct bgp_span span,

@@ -13,8 +13,8 @@ struct bgp_interned *bgp_attributes_intern(const struct bgp_attributes *attribut
 					   const uint64_t *targets)
 {
 	size_t size = attributes->target_count * sizeof(*targets);
-	uint64_t hash = bgp_hash_bytes(attributes, sizeof(*attributes)) ^
-			bgp_hash_bytes(targets, size);
+	uint64_t hash =
+		bgp_hash_bytes(attributes, sizeof(*attributes)) ^ bgp_hash_bytes(targets, size);
 	struct bgp_hash_node *node = bgp_hash_first(&interned_table, hash);
 	struct bgp_interned *interned;
 

@@ -45,7 +45,7 @@ struct bgp_vrf_config {
 
 struct bgp_config {
 	uint32_t local_as;
-	uint32_t router_id; /* host order */
+	uint32_t router_id;          /* host order */
 	struct bgp_address next_hop; /* none: the first tunnel's local address */
 	struct bgp_endpoint listeners[BGP_LISTENERS];
 	unsigned int listener_count;
@@ -57,14 +57,14 @@ struct bgp_config {
 	unsigned int vrf_count;
 	uint32_t label_first, label_last;
 	uint32_t metric;
-	uint16_t multipath;    /* hops of a route at most */
-	uint16_t restart_time; /* seconds that the neighbours are to keep what we sent */
-	uint32_t stale_time;   /* seconds that their routes are kept without them; 0 = for ever */
+	uint16_t multipath;      /* hops of a route at most */
+	uint16_t restart_time;   /* seconds that the neighbours are to keep what we sent */
+	uint32_t stale_time;     /* seconds that their routes are kept without them; 0 = for ever */
 	uint32_t withdraw_delay; /* ms that a withdrawn route without another path stays */
-	uint32_t sweep_delay;  /* seconds between End-of-RIB and the sweep */
-	char state[256];       /* file */
-	char api[108];         /* Pewter's socket */
-	char control[108];     /* this program's own */
+	uint32_t sweep_delay;    /* seconds between End-of-RIB and the sweep */
+	char state[256];         /* file */
+	char api[108];           /* Pewter's socket */
+	char control[108];       /* this program's own */
 };
 
 /**

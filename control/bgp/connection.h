@@ -24,10 +24,10 @@ struct bgp_connection {
 	enum bgp_state state;
 	struct bgp_open remote;
 	struct bgp_session session;
-	uint16_t hold_time;     /* agreed, seconds; 0 = no timers */
-	uint64_t hold_until;    /* ms */
+	uint16_t hold_time;  /* agreed, seconds; 0 = no timers */
+	uint64_t hold_until; /* ms */
 	uint64_t keepalive_at;
-	size_t received;        /* bytes in input */
+	size_t received; /* bytes in input */
 	uint8_t *output;
 	size_t out_head, out_tail, out_size;
 	struct bgp_connection *next_closing;

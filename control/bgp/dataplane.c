@@ -27,10 +27,10 @@ static struct pw_watcher *watcher;
 static struct pw_api_batch batch;
 static uint8_t *receive_buffer;
 static int fd = -1;
-static int last_error;             /* of connecting: said once */
+static int last_error; /* of connecting: said once */
 static enum bgp_sync_stage stage;
-static uint32_t dump_seq;          /* of the dump that runs */
-static uint32_t acks[WINDOW];      /* sequence numbers that end the batches on their way */
+static uint32_t dump_seq;     /* of the dump that runs */
+static uint32_t acks[WINDOW]; /* sequence numbers that end the batches on their way */
 static unsigned int ack_count;
 static uint64_t reconnect_at, resync_at = NEVER;
 static struct bgp_dataplane_counts counts;
@@ -161,7 +161,7 @@ static void handle_answer(const struct nlmsghdr *nlh)
 	if (error) {
 		request = pw_api_error_request(nlh);
 		if (request)
-			bgp_sync_refused(request, error, text);
+			bgp_send_refused(request, error, text);
 		else
 			pw_error("pewterd: %s", text ? text : strerror(-error));
 	}
@@ -249,7 +249,8 @@ static void event(uint32_t events, void *context)
 	if (events & EPOLLOUT) {
 		pw_watcher_events(watcher, EPOLLIN);
 		/* A dump's request has no acknowledgement to wait for. */
-		if (stage != BGP_SYNC_DONE && batch.used && pw_api_batch_send(&batch, fd) == -EAGAIN)
+		if (stage != BGP_SYNC_DONE && batch.used &&
+		    pw_api_batch_send(&batch, fd) == -EAGAIN)
 			pw_watcher_events(watcher, EPOLLIN | EPOLLOUT);
 	}
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
@@ -294,6 +295,7 @@ void bgp_dataplane_configure(const struct bgp_config *wanted)
 {
 	config = wanted;
 	bgp_sync_configure(wanted);
+	bgp_send_configure(wanted);
 	if (!receive_buffer)
 		receive_buffer = malloc(RECEIVE_SIZE);
 	if (!receive_buffer) {
@@ -342,6 +344,6 @@ void bgp_dataplane_flush(void)
 		return;
 	/* Once everything is to be read again, nothing new is sent before that. */
 	if (resync_at > bgp_now())
-		bgp_sync_send();
+		bgp_send_all();
 	batch_flush();
 }

@@ -85,8 +85,7 @@ void bgp_hash_remove(struct bgp_hash *table, struct bgp_hash_node *node)
 
 struct bgp_hash_node *bgp_hash_first(const struct bgp_hash *table, uint64_t hash)
 {
-	struct bgp_hash_node *node =
-		table->size ? table->buckets[hash & (table->size - 1)] : NULL;
+	struct bgp_hash_node *node = table->size ? table->buckets[hash & (table->size - 1)] : NULL;
 
 	while (node && node->hash != hash)
 		node = node->next;

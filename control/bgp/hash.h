@@ -32,6 +32,6 @@ struct bgp_hash_node *bgp_hash_next(const struct bgp_hash_node *node);
 /** Frees the buckets of an empty table. */
 void bgp_hash_free(struct bgp_hash *table);
 
-#define bgp_container(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define bgp_container(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

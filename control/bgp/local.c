@@ -268,8 +268,8 @@ static bool send_some(struct bgp_peer *peer, struct bgp_vrf *vrf, enum bgp_famil
 		local_settle(local, bit);
 		if (!(local->advertised & bit) != !announcement)
 			peer->sent_prefixes += announcement ? 1 : -1;
-		local->advertised = announcement ? local->advertised | bit
-						 : local->advertised & ~bit;
+		local->advertised =
+			announcement ? local->advertised | bit : local->advertised & ~bit;
 		local_collect(local);
 	}
 	if (any)

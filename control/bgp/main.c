@@ -40,14 +40,10 @@ static const char usage[] =
 	"  -V, --version         the version\n";
 
 static const struct option longs[] = {
-	{"config", required_argument, NULL, 'c'},
-	{"test", no_argument, NULL, 't'},
-	{"socket", required_argument, NULL, 's'},
-	{"json", no_argument, NULL, 'j'},
-	{"log-level", required_argument, NULL, 'l'},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{0},
+	{"config", required_argument, NULL, 'c'},    {"test", no_argument, NULL, 't'},
+	{"socket", required_argument, NULL, 's'},    {"json", no_argument, NULL, 'j'},
+	{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},         {0},
 };
 
 /* ---- configuration ----------------------------------------------------------------------- */

@@ -58,11 +58,8 @@ int bgp_family_of(uint16_t afi, uint8_t safi)
 int bgp_header_decode(const uint8_t *header, size_t *size, uint8_t *type, struct bgp_error *error)
 {
 	static const uint8_t least[] = {
-		[BGP_OPEN] = 29,
-		[BGP_UPDATE] = 23,
-		[BGP_NOTIFICATION] = 21,
-		[BGP_KEEPALIVE] = 19,
-		[BGP_ROUTE_REFRESH] = 23,
+		[BGP_OPEN] = 29,      [BGP_UPDATE] = 23,        [BGP_NOTIFICATION] = 21,
+		[BGP_KEEPALIVE] = 19, [BGP_ROUTE_REFRESH] = 23,
 	};
 
 	for (unsigned int i = 0; i < 16; i++)

@@ -12,18 +12,18 @@
  * (ADD-PATH), 9012 (tunnel encapsulation), 7606 (errors). Pure functions of their arguments.
  */
 
-#define BGP_PORT         179
-#define BGP_HEADER_SIZE  19
-#define BGP_MESSAGE_MAX  4096
-#define BGP_AS_TRANS     23456
-#define BGP_TARGETS_MAX  (BGP_MESSAGE_MAX / 8)
-#define BGP_LABEL_MAX    0xfffff
-#define BGP_LABEL_NULL4  0
-#define BGP_LABEL_NULL6  2
-#define BGP_LABEL_FIRST  16 /* below are the reserved ones */
-#define BGP_LOCAL_PREF   100
-#define BGP_SAFI_VPN     128
-#define BGP_RESTART_MAX  4095 /* seconds that fit in the capability */
+#define BGP_PORT        179
+#define BGP_HEADER_SIZE 19
+#define BGP_MESSAGE_MAX 4096
+#define BGP_AS_TRANS    23456
+#define BGP_TARGETS_MAX (BGP_MESSAGE_MAX / 8)
+#define BGP_LABEL_MAX   0xfffff
+#define BGP_LABEL_NULL4 0
+#define BGP_LABEL_NULL6 2
+#define BGP_LABEL_FIRST 16 /* below are the reserved ones */
+#define BGP_LOCAL_PREF  100
+#define BGP_SAFI_VPN    128
+#define BGP_RESTART_MAX 4095 /* seconds that fit in the capability */
 
 enum bgp_message_type {
 	BGP_OPEN = 1,
@@ -36,8 +36,8 @@ enum bgp_message_type {
 /** NOTIFICATION codes, RFC 4271 4.5 and RFC 4486. */
 enum bgp_error_code {
 	BGP_ERROR_HEADER = 1, /* 1 not synchronised, 2 bad length, 3 bad type */
-	BGP_ERROR_OPEN,       /* 1 version, 2 AS, 3 identifier, 4 parameter, 6 hold time, 7 capability */
-	BGP_ERROR_UPDATE,     /* 1 attribute list, 2 unknown well-known, 9 optional attribute */
+	BGP_ERROR_OPEN, /* 1 version, 2 AS, 3 identifier, 4 parameter, 6 hold time, 7 capability */
+	BGP_ERROR_UPDATE, /* 1 attribute list, 2 unknown well-known, 9 optional attribute */
 	BGP_ERROR_HOLD_TIMER,
 	BGP_ERROR_STATE,
 	BGP_ERROR_CEASE, /* 1 prefixes, 2 shutdown, 3 de-configured, 5 rejected, 7 collision */
@@ -78,10 +78,10 @@ struct bgp_open {
 	bool families[BGP_FAMILIES];
 	bool as4;
 	bool refresh;
-	bool restart;                       /* has the graceful restart capability */
-	bool restarting;                    /* its R bit */
-	bool forwarding[BGP_FAMILIES];      /* its F bits */
-	bool add_path_send[BGP_FAMILIES];   /* will send path identifiers */
+	bool restart;                     /* has the graceful restart capability */
+	bool restarting;                  /* its R bit */
+	bool forwarding[BGP_FAMILIES];    /* its F bits */
+	bool add_path_send[BGP_FAMILIES]; /* will send path identifiers */
 	bool add_path_receive[BGP_FAMILIES];
 	bool extended_next_hop; /* VPNv4 with an IPv6 next hop (RFC 8950) */
 };
@@ -117,8 +117,8 @@ struct bgp_attributes {
 	uint32_t first_as;       /* the neighbouring AS, 0 for a route of this AS */
 	uint32_t local_pref;
 	uint32_t med;
-	uint32_t originator; /* ORIGINATOR_ID, host order */
-	uint32_t key;        /* of GRE: RFC 9012 */
+	uint32_t originator;   /* ORIGINATOR_ID, host order */
+	uint32_t key;          /* of GRE: RFC 9012 */
 	uint32_t target_count; /* route targets, which stand beside it */
 };
 static_assert(sizeof(struct bgp_attributes) == 68, "no padding: attributes are compared as bytes");
@@ -165,7 +165,7 @@ int bgp_nlri_next(struct bgp_span *span, enum bgp_family family, bool add_path,
 
 /** Writes a route without a path identifier; returns behind it. At most BGP_NLRI_MAX bytes. */
 uint8_t *bgp_nlri_encode(uint8_t *at, const struct bgp_nlri *nlri);
-#define BGP_NLRI_MAX      28
+#define BGP_NLRI_MAX       28
 #define BGP_LABEL_WITHDRAW 0x800000 /* RFC 8277 2.4, all three bytes */
 
 /** What is said of all routes of one message. */
@@ -183,7 +183,7 @@ struct bgp_writer {
 	uint8_t message[BGP_MESSAGE_MAX];
 	uint8_t *at;
 	uint8_t *limit;
-	uint8_t *nlri; /* where the first one begins */
+	uint8_t *nlri;                               /* where the first one begins */
 	const struct bgp_announcement *announcement; /* NULL: withdraws */
 	enum bgp_family family;
 };

@@ -109,9 +109,9 @@ bool bgp_netlink_put_route(struct pw_api_batch *batch, uint32_t table, uint32_t 
 
 bool bgp_netlink_put_label(struct pw_api_batch *batch, uint32_t label, uint32_t ifindex)
 {
-	struct nlmsghdr *nlh = pw_api_batch_begin(
-		batch, ifindex ? RTM_NEWROUTE : RTM_DELROUTE,
-		ifindex ? NLM_F_CREATE | NLM_F_REPLACE : 0, sizeof(struct rtmsg), ROUTE_ROOM);
+	struct nlmsghdr *nlh = pw_api_batch_begin(batch, ifindex ? RTM_NEWROUTE : RTM_DELROUTE,
+						  ifindex ? NLM_F_CREATE | NLM_F_REPLACE : 0,
+						  sizeof(struct rtmsg), ROUTE_ROOM);
 	struct rtmsg *rtm;
 
 	if (!nlh)
@@ -134,9 +134,9 @@ bool bgp_netlink_put_label(struct pw_api_batch *batch, uint32_t label, uint32_t 
 bool bgp_netlink_put_nexthop(struct pw_api_batch *batch, const struct bgp_address *address,
 			     uint32_t oif, uint32_t id)
 {
-	struct nlmsghdr *nlh = pw_api_batch_begin(
-		batch, id ? RTM_DELNEXTHOP : RTM_NEWNEXTHOP, id ? 0 : NLM_F_CREATE | NLM_F_EXCL,
-		sizeof(struct nhmsg), ROUTE_ROOM);
+	struct nlmsghdr *nlh = pw_api_batch_begin(batch, id ? RTM_DELNEXTHOP : RTM_NEWNEXTHOP,
+						  id ? 0 : NLM_F_CREATE | NLM_F_EXCL,
+						  sizeof(struct nhmsg), ROUTE_ROOM);
 	struct nhmsg *nhm;
 
 	if (!nlh)
@@ -148,8 +148,7 @@ bool bgp_netlink_put_nexthop(struct pw_api_batch *batch, const struct bgp_addres
 		nhm->nh_family = address->family;
 		nhm->nh_protocol = RTPROT_BGP;
 		mnl_attr_put_u32(nlh, NHA_OIF, oif);
-		mnl_attr_put(nlh, NHA_GATEWAY, address->family == AF_INET ? 4 : 16,
-			     address->bytes);
+		mnl_attr_put(nlh, NHA_GATEWAY, address->family == AF_INET ? 4 : 16, address->bytes);
 	}
 	pw_api_batch_end(batch, nlh);
 	return true;
@@ -254,7 +253,8 @@ static void get_multipath(const struct nlattr *nest, struct bgp_netlink_route *r
 		memset(hop, 0, sizeof(*hop));
 		hop->oif = (uint32_t)rtnh->rtnh_ifindex;
 		attribute = (const struct nlattr *)(at + sizeof(*rtnh));
-		while (mnl_attr_ok(attribute, (int)(at + rtnh->rtnh_len - (const uint8_t *)attribute))) {
+		while (mnl_attr_ok(attribute,
+				   (int)(at + rtnh->rtnh_len - (const uint8_t *)attribute))) {
 			get_hop_attribute(attribute, route, hop);
 			attribute = mnl_attr_next(attribute);
 		}

@@ -50,7 +50,7 @@ struct bgp_netlink_link {
 	uint32_t ifindex;
 	uint32_t flags;
 	uint32_t master;
-	uint32_t table; /* kind vrf */
+	uint32_t table;           /* kind vrf */
 	struct bgp_address local; /* kinds gre and ip6gre */
 	bool has_key;
 	uint32_t key;

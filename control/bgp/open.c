@@ -5,10 +5,10 @@
 
 #include "control/bgp/message.h"
 
-#define VERSION             4
-#define OPEN_SIZE           10
+#define VERSION              4
+#define OPEN_SIZE            10
 #define PARAMETER_CAPABILITY 2
-#define PARAMETER_EXTENDED  255 /* RFC 9072 */
+#define PARAMETER_EXTENDED   255 /* RFC 9072 */
 
 enum capability {
 	CAPABILITY_MULTIPROTOCOL = 1,
@@ -19,11 +19,11 @@ enum capability {
 	CAPABILITY_ADD_PATH = 69,
 };
 
-#define RESTART_STATE  0x8000
-#define RESTART_TIME   0x0fff
-#define FORWARDING     0x80
+#define RESTART_STATE    0x8000
+#define RESTART_TIME     0x0fff
+#define FORWARDING       0x80
 #define ADD_PATH_RECEIVE 1
-#define ADD_PATH_SEND  2
+#define ADD_PATH_SEND    2
 
 /* ---- decoding ---------------------------------------------------------------------------- */
 
@@ -64,8 +64,7 @@ static void decode_next_hop(const uint8_t *data, size_t size, struct bgp_open *o
 }
 
 /* One that is too short is as good as none (RFC 5492 says nothing of it). */
-static void decode_capability(uint8_t code, const uint8_t *data, size_t size,
-			      struct bgp_open *open)
+static void decode_capability(uint8_t code, const uint8_t *data, size_t size, struct bgp_open *open)
 {
 	int family;
 
@@ -112,8 +111,8 @@ static int decode_capabilities(const uint8_t *data, size_t size, struct bgp_open
 	return 0;
 }
 
-static int decode_parameters(const uint8_t *data, size_t size, bool extended,
-			     struct bgp_open *open, struct bgp_error *error)
+static int decode_parameters(const uint8_t *data, size_t size, bool extended, struct bgp_open *open,
+			     struct bgp_error *error)
 {
 	size_t header = extended ? 3 : 2;
 

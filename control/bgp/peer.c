@@ -17,8 +17,9 @@
 #include "control/loop.h"
 #include "lib/log.h"
 
-#define CONNECT_MS  5000        /* between attempts */
-#define OUTPUT_FULL (1u << 20)
+#define CONNECT_MS   2000 /* between attempts */
+#define COLLISION_MS 5000 /* so long two connections may have begun at the same time */
+#define OUTPUT_FULL  (1u << 20)
 
 struct bgp_peer_list bgp_peers = TAILQ_HEAD_INITIALIZER(bgp_peers);
 const struct bgp_config *bgp_peer_config;
@@ -57,8 +58,7 @@ void bgp_peer_write(struct bgp_peer *peer, const uint8_t *message, size_t size)
 
 bool bgp_peer_full(const struct bgp_peer *peer)
 {
-	return !peer->session ||
-	       peer->session->out_tail - peer->session->out_head > OUTPUT_FULL;
+	return !peer->session || peer->session->out_tail - peer->session->out_head > OUTPUT_FULL;
 }
 
 uint32_t bgp_peers_established(void)
@@ -89,7 +89,8 @@ void bgp_peers_refresh(void)
 
 	TAILQ_FOREACH (peer, &bgp_peers, next)
 		for (int family = 0; peer->session && family < BGP_FAMILIES; family++)
-			if (peer->session->remote.refresh && peer->session->session.families[family])
+			if (peer->session->remote.refresh &&
+			    peer->session->session.families[family])
 				bgp_connection_write(
 					peer->session, message,
 					bgp_refresh_encode((enum bgp_family)family, message));
@@ -112,6 +113,10 @@ static const char *name(const struct bgp_peer *peer)
 void bgp_peer_up(struct bgp_peer *peer, struct bgp_connection *connection)
 {
 	peer->session = connection;
+	if (peer->incoming == connection)
+		peer->incoming = NULL;
+	else
+		peer->outgoing = NULL;
 	peer->id = connection->remote.id;
 	peer->changed_at = bgp_now();
 	peer->sessions++;
@@ -141,8 +146,7 @@ static void session_lost(struct bgp_peer *peer, const char *reason)
 	bgp_locals_forget(peer);
 	peer->sent_prefixes = 0;
 	if (bgp_peer_config->stale_time)
-		peer->stale_until =
-			peer->changed_at + bgp_peer_config->stale_time * UINT64_C(1000);
+		peer->stale_until = peer->changed_at + bgp_peer_config->stale_time * UINT64_C(1000);
 	pw_warning("neighbor %s is down: %s; its %zu routes are kept, stale", name(peer), reason,
 		   peer->path_count);
 }
@@ -164,22 +168,20 @@ void bgp_peer_down(struct bgp_peer *peer, struct bgp_connection *connection, con
 bool bgp_peer_collide(struct bgp_peer *peer, struct bgp_connection *connection)
 {
 	struct bgp_connection *other =
-		connection == peer->incoming ? peer->outgoing : peer->incoming;
+		peer->session ? peer->session
+			      : (connection == peer->incoming ? peer->outgoing : peer->incoming);
 	struct bgp_error error;
-	bool stays;
 
-	if (!other || other->closing)
+	if (!other || other->state < BGP_OPEN_CONFIRM)
 		return true;
-	/* RFC 4724 5: who opens a new connection has lost the old session. */
-	if (other->state == BGP_ESTABLISHED) {
+	/* RFC 4724 5: who opens a new connection has lost the old session, unless both are new. */
+	if (other == peer->session && (bgp_now() - peer->changed_at > COLLISION_MS ||
+				       other->outgoing == connection->outgoing)) {
 		bgp_connection_close(other, NULL, "the neighbour began a new session");
 		return true;
 	}
-	if (other->state < BGP_OPEN_CONFIRM)
-		return true;
 	/* The one that the higher identifier began stays. */
-	stays = connection->outgoing == (bgp_peer_config->router_id > connection->remote.id);
-	if (!stays)
+	if (connection->outgoing != (bgp_peer_config->router_id > connection->remote.id))
 		return false;
 	bgp_error_set(&error, BGP_ERROR_CEASE, 7, "gave way to the other connection");
 	bgp_connection_close(other, &error, error.text);
@@ -204,8 +206,9 @@ static void accept_one(uint32_t events, void *context)
 	int listener = *(int *)context;
 	struct sockaddr_storage storage;
 	socklen_t size = sizeof(storage);
-	int fd = accept4(listener, (struct sockaddr *)&storage, &size,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd =
+		accept4(listener, (struct sockaddr *)&storage, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct bgp_connection *connection;
 	struct bgp_address address;
 	struct bgp_peer *peer;
 
@@ -220,12 +223,14 @@ static void accept_one(uint32_t events, void *context)
 		close(fd);
 		return;
 	}
-	/* A second one from the same end: the first has died there without a word. */
+	/* A second one before the first said anything: that has died there. */
 	if (peer->incoming)
 		bgp_connection_close(peer->incoming, NULL, "the neighbour connected again");
-	peer->incoming = bgp_connection_accept(peer, fd);
-	if (!peer->incoming)
+	connection = bgp_connection_accept(peer, fd);
+	if (!connection)
 		close(fd);
+	else if (!connection->closing)
+		peer->incoming = connection;
 }
 
 static int listeners_open(const struct bgp_config *config)
@@ -263,20 +268,27 @@ static void listeners_close(void)
 
 /* ---- configuration ----------------------------------------------------------------------- */
 
-static void peer_close(struct bgp_peer *peer, uint8_t subcode, const char *reason)
+static void peer_close(struct bgp_peer *peer, const struct bgp_error *error, const char *reason)
+{
+	if (peer->incoming)
+		bgp_connection_close(peer->incoming, error, reason);
+	if (peer->outgoing)
+		bgp_connection_close(peer->outgoing, error, reason);
+	if (peer->session)
+		bgp_connection_close(peer->session, error, reason);
+}
+
+static void peer_cease(struct bgp_peer *peer, uint8_t subcode, const char *reason)
 {
 	struct bgp_error error;
 
 	bgp_error_set(&error, BGP_ERROR_CEASE, subcode, "%s", reason);
-	if (peer->incoming)
-		bgp_connection_close(peer->incoming, &error, reason);
-	if (peer->outgoing)
-		bgp_connection_close(peer->outgoing, &error, reason);
+	peer_close(peer, &error, reason);
 }
 
 static void peer_free(struct bgp_peer *peer)
 {
-	peer_close(peer, 3, "no longer configured");
+	peer_cease(peer, 3, "no longer configured");
 	bgp_paths_drop(peer);
 	TAILQ_REMOVE(&bgp_peers, peer, next);
 	indexes &= ~(UINT32_C(1) << peer->index);
@@ -290,7 +302,7 @@ static int peer_configure(const struct bgp_neighbor_config *config)
 	if (peer) {
 		if (memcmp(&peer->config, config, sizeof(*config)) != 0) {
 			peer->config = *config;
-			peer_close(peer, 6, "its configuration changed");
+			peer_cease(peer, 6, "its configuration changed");
 			peer->connect_at = peer->idle_until = 0;
 		}
 	} else {
@@ -344,12 +356,8 @@ void bgp_peers_stop(void)
 
 	listeners_close();
 	/* Without a NOTIFICATION the neighbours keep what they have (RFC 4724 4.2). */
-	TAILQ_FOREACH (peer, &bgp_peers, next) {
-		if (peer->incoming)
-			bgp_connection_close(peer->incoming, NULL, "this process ends");
-		if (peer->outgoing)
-			bgp_connection_close(peer->outgoing, NULL, "this process ends");
-	}
+	TAILQ_FOREACH (peer, &bgp_peers, next)
+		peer_close(peer, NULL, "this process ends");
 	while ((peer = TAILQ_FIRST(&bgp_peers)))
 		peer_free(peer);
 	bgp_connections_collect();
@@ -418,6 +426,8 @@ void bgp_peers_tick(void)
 			bgp_session_tick(peer->incoming, now);
 		if (peer->outgoing)
 			bgp_session_tick(peer->outgoing, now);
+		if (peer->session)
+			bgp_session_tick(peer->session, now);
 		sweep_when_due(peer, now);
 		if (!peer->config.passive && !peer->outgoing && !peer->session &&
 		    now >= peer->connect_at && now >= peer->idle_until) {

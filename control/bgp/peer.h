@@ -17,8 +17,8 @@ struct bgp_peer {
 	struct bgp_neighbor_config config;
 	unsigned int index; /* 0 .. BGP_NEIGHBORS - 1, a bit in struct bgp_local */
 	uint32_t id;        /* its BGP identifier, when it was up last */
-	struct bgp_connection *incoming, *outgoing;
-	struct bgp_connection *session; /* the one of them that is established, or NULL */
+	struct bgp_connection *incoming, *outgoing; /* that are not established yet */
+	struct bgp_connection *session;             /* the one that is, or NULL */
 	struct bgp_path_list paths[BGP_FAMILIES];
 	size_t path_count, stale_count;
 	int sent_prefixes;
@@ -30,10 +30,10 @@ struct bgp_peer {
 	uint64_t idle_until; /* after a limit was reached: no session before */
 	uint64_t changed_at; /* when the session came or went */
 	uint64_t updates_received, updates_sent;
-	uint64_t sessions;        /* so far */
-	uint64_t errors;          /* UPDATEs treated as withdrawals */
-	char reason[112];         /* why the last session ended */
-	bool wanted; /* while a configuration is taken over */
+	uint64_t sessions; /* so far */
+	uint64_t errors;   /* UPDATEs treated as withdrawals */
+	char reason[112];  /* why the last session ended */
+	bool wanted;       /* while a configuration is taken over */
 };
 TAILQ_HEAD(bgp_peer_list, bgp_peer);
 extern struct bgp_peer_list bgp_peers;

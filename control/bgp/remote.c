@@ -126,7 +126,8 @@ void bgp_remote_see(const struct bgp_address *address, uint32_t oif, uint32_t id
 	for (; node; node = bgp_hash_next(node)) {
 		struct bgp_remote *other = bgp_container(node, struct bgp_remote, node);
 
-		if (bgp_address_equal(&other->address, address) && (!other->id || other->id == id) &&
+		if (bgp_address_equal(&other->address, address) &&
+		    (!other->id || other->id == id) &&
 		    (other->asked ? other->oif : tunnel_of(other)) == oif) {
 			remote = other;
 			break;

@@ -21,8 +21,8 @@ struct bgp_remote {
 	bool has_key;
 	uint32_t key;
 	uint32_t refs;
-	uint32_t oif; /* of the object, when there is one or it was asked for */
-	uint32_t id;  /* of the object; 0 = none, or Pewter has not said yet */
+	uint32_t oif;          /* of the object, when there is one or it was asked for */
+	uint32_t id;           /* of the object; 0 = none, or Pewter has not said yet */
 	uint64_t linger_until; /* ms: without references it stays so long */
 	bool asked;
 	bool found; /* in a dump, from an earlier life: nobody has referred to it yet */

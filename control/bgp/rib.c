@@ -101,8 +101,7 @@ struct bgp_route *bgp_route_first_waiting(void)
 
 void bgp_route_collect(struct bgp_route *route)
 {
-	if (route->state != BGP_ROUTE_CLEAN || route->candidates || route->installed ||
-	    route->held)
+	if (route->state != BGP_ROUTE_CLEAN || route->candidates || route->installed || route->held)
 		return;
 	bgp_hash_remove(&routes, &route->node);
 	TAILQ_REMOVE(&route->vrf->routes, route, next);
@@ -136,8 +135,7 @@ static void candidates_remove(struct bgp_path *path)
 static int candidate_add(struct bgp_path *path, struct bgp_vrf *vrf)
 {
 	struct bgp_candidate *candidate = malloc(sizeof(*candidate));
-	struct bgp_route *route =
-		candidate ? bgp_route_get(vrf, &path->prefix, true) : NULL;
+	struct bgp_route *route = candidate ? bgp_route_get(vrf, &path->prefix, true) : NULL;
 
 	if (!route) {
 		free(candidate);
@@ -208,8 +206,7 @@ static uint64_t path_hash(struct bgp_peer *peer, const struct bgp_nlri *nlri)
 	return bgp_hash_bytes(&key, sizeof(key));
 }
 
-static struct bgp_path *path_find(struct bgp_peer *peer, const struct bgp_nlri *nlri,
-				  uint64_t hash)
+static struct bgp_path *path_find(struct bgp_peer *peer, const struct bgp_nlri *nlri, uint64_t hash)
 {
 	struct bgp_hash_node *node = bgp_hash_first(&paths, hash);
 

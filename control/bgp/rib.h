@@ -29,8 +29,8 @@ struct bgp_interned {
 	uint32_t refs;
 	uint32_t paths;            /* that have them */
 	struct bgp_remote *remote; /* where these lead to, while there are any */
-	uint32_t generation;   /* of the VRFs' import targets, when vrfs[] was made */
-	struct bgp_vrf **vrfs; /* that import it, each once */
+	uint32_t generation;       /* of the VRFs' import targets, when vrfs[] was made */
+	struct bgp_vrf **vrfs;     /* that import it, each once */
 	unsigned int vrf_count;
 	struct bgp_attributes attributes;
 	uint64_t targets[]; /* attributes.target_count of them */
@@ -90,8 +90,8 @@ struct bgp_route {
 	uint64_t delete_at;         /* ms: when it waits */
 	struct bgp_prefix prefix;
 	uint8_t state;
-	bool held;    /* Pewter had it before this process did: kept until the neighbours are done */
-	bool seen;    /* in the dump that runs */
+	bool held; /* Pewter had it before this process did: kept until the neighbours are done */
+	bool seen; /* in the dump that runs */
 	bool refused; /* by Pewter: tried again now and then */
 };
 TAILQ_HEAD(bgp_route_list, bgp_route);

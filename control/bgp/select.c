@@ -107,8 +107,7 @@ static unsigned int choose(const struct bgp_route *route, struct choice *choices
 	return count;
 }
 
-unsigned int bgp_route_select(const struct bgp_route *route, struct bgp_hop *hops,
-			      unsigned int max)
+unsigned int bgp_route_select(const struct bgp_route *route, struct bgp_hop *hops, unsigned int max)
 {
 	struct choice choices[CANDIDATES_MAX];
 	unsigned int count = choose(route, choices), used = 0;

@@ -47,9 +47,10 @@ static int check_open(const struct bgp_open *open, struct bgp_error *error)
 	const struct bgp_config *config = bgp_peer_config;
 
 	if (open->as != config->local_as)
-		return bgp_error_set(error, BGP_ERROR_OPEN, 2,
-				     "the neighbour is in AS %u, not in %u (only iBGP is supported)",
-				     open->as, config->local_as);
+		return bgp_error_set(
+			error, BGP_ERROR_OPEN, 2,
+			"the neighbour is in AS %u, not in %u (only iBGP is supported)", open->as,
+			config->local_as);
 	if (!open->id || open->id == config->router_id)
 		return bgp_error_set(error, BGP_ERROR_OPEN, 3,
 				     "the neighbour's router id %u.%u.%u.%u is %s", open->id >> 24,
@@ -76,8 +77,8 @@ static void agree(struct bgp_connection *connection)
 
 	for (int family = 0; family < BGP_FAMILIES; family++) {
 		session->families[family] = remote->families[family];
-		session->add_path[family] = remote->families[family] &&
-					    remote->add_path_send[family];
+		session->add_path[family] =
+			remote->families[family] && remote->add_path_send[family];
 	}
 	session->as4 = remote->as4;
 	session->extended_next_hop = remote->extended_next_hop;
@@ -211,8 +212,7 @@ static int handle_update(struct bgp_connection *connection, const uint8_t *body,
 	if (update.withdraw && !peer->errors++)
 		pw_warning("neighbor %s: %s: its routes are treated as withdrawn (RFC 7606); said "
 			   "once",
-			   bgp_address_text(&peer->config.address,
-					    (char[BGP_ADDRESS_TEXT]){0}),
+			   bgp_address_text(&peer->config.address, (char[BGP_ADDRESS_TEXT]){0}),
 			   update.text);
 	why = unusable(&update);
 	if (!update.withdraw && !why)

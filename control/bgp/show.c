@@ -2,6 +2,8 @@
 #include "control/bgp/show.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 
 #define QUESTION_MAX 64
 #define CLIENTS_MAX  16
+#define GROUP        "pewter" /* may ask, as it may ask pewterd */
 
 struct client {
 	int fd;
@@ -144,7 +147,9 @@ static void show_route(FILE *out, const struct bgp_route *route, bool json, bool
 		fprintf(out, "%-16s %-24s", route->vrf->config.name, prefix);
 	for (unsigned int i = 0; hops && i < hops->count; i++)
 		fprintf(out, json ? "%s{\"via\":\"%s\",\"label\":%u}" : "%s %s label %u",
-			!json && i ? "," : json && i ? "," : "",
+			!json && i  ? ","
+			: json && i ? ","
+				    : "",
 			bgp_address_text(&hops->hops[i].via, via), hops->hops[i].label);
 	if (json)
 		fputs("]}", out);
@@ -257,8 +262,8 @@ static void client_event(uint32_t events, void *context)
 static void accept_client(uint32_t events, void *context)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct client *client = fd >= 0 && client_count < CLIENTS_MAX ? calloc(1, sizeof(*client))
-								      : NULL;
+	struct client *client =
+		fd >= 0 && client_count < CLIENTS_MAX ? calloc(1, sizeof(*client)) : NULL;
 
 	if (client) {
 		client->fd = fd;
@@ -284,10 +289,20 @@ static int socket_at(const char *path, struct sockaddr_un *address)
 	return fd < 0 ? -errno : fd;
 }
 
+/* pewterd makes it, too, but may start later. */
+static void make_folder(const char *path)
+{
+	char copy[sizeof(listener_path)];
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	mkdir(dirname(copy), 0755);
+}
+
 int bgp_show_listen(const char *path)
 {
 	struct sockaddr_un address;
 	int fd = socket_at(path, &address), ret = 0;
+	const struct group *group;
 	mode_t mask;
 
 	if (fd < 0)
@@ -303,10 +318,14 @@ int bgp_show_listen(const char *path)
 		pw_error("%s: %s: another pewter-bgp runs", path, strerror(-fd));
 		return fd;
 	}
+	make_folder(path);
 	mask = umask(0117);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 8))
 		ret = -errno;
 	umask(mask);
+	group = getgrnam(GROUP);
+	if (!ret && group && chown(path, (uid_t)-1, group->gr_gid))
+		pw_warning("%s: group %s: %s", path, GROUP, strerror(errno));
 	if (!ret)
 		listener_watcher = pw_loop_watch(fd, EPOLLIN, accept_client, NULL);
 	if (ret || !listener_watcher) {

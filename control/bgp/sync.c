@@ -11,12 +11,6 @@
 #include "control/loop.h"
 #include "lib/log.h"
 
-#define RETRY_MS        10000
-#define RETIRE_MS       30000 /* neighbours have heard of a VRF's new label by then */
-#define REFUSALS_SAID   10    /* in each RETRY_MS */
-#define STRAYS_MAX      4096
-#define NEVER           UINT64_MAX
-
 struct tunnel {
 	char name[IFNAMSIZ];
 	uint32_t ifindex, found;
@@ -28,19 +22,7 @@ struct tunnel {
 static struct tunnel tunnels[BGP_TUNNELS], before[BGP_TUNNELS];
 static unsigned int tunnel_count;
 static struct bgp_address configured_next_hop;
-static uint32_t metric, label_first, label_last, withdraw_delay;
-static uint16_t multipath;
-static bool released; /* routes of an earlier life are no longer held */
-
-/* Labels that are to be deleted, and when. */
-static struct {
-	uint32_t label;
-	uint64_t due;
-} strays[STRAYS_MAX];
-static unsigned int stray_count;
-
-static unsigned int refusals_said;
-static uint64_t retry_at = NEVER;
+static uint32_t metric;
 
 void bgp_sync_configure(const struct bgp_config *config)
 {
@@ -58,10 +40,6 @@ void bgp_sync_configure(const struct bgp_config *config)
 	}
 	configured_next_hop = config->next_hop;
 	metric = config->metric;
-	multipath = config->multipath;
-	withdraw_delay = config->withdraw_delay;
-	label_first = config->label_first;
-	label_last = config->label_last;
 }
 
 /* ---- tunnels ----------------------------------------------------------------------------- */
@@ -90,7 +68,7 @@ bool bgp_dataplane_key(uint32_t *key)
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
-static void set_installed(struct bgp_route *route, struct bgp_hops *hops)
+void bgp_route_set_installed(struct bgp_route *route, struct bgp_hops *hops)
 {
 	if (!route->installed != !hops)
 		route->vrf->installed += hops ? 1 : -1;
@@ -155,7 +133,7 @@ static void touch_all(bool forget, struct bgp_vrf *vrf)
 
 	TAILQ_FOREACH (route, &vrf->routes, next) {
 		if (forget)
-			set_installed(route, NULL);
+			bgp_route_set_installed(route, NULL);
 		bgp_route_touch(route);
 	}
 }
@@ -205,9 +183,9 @@ static void own_route(struct bgp_vrf *vrf, const struct bgp_netlink_route *seen)
 	route->seen = true;
 	if (set != route->installed || !route->candidates)
 		bgp_route_touch(route);
-	if (!route->candidates && !released)
+	if (!route->candidates && !bgp_send_released())
 		route->held = true;
-	set_installed(route, set);
+	bgp_route_set_installed(route, set);
 }
 
 static void own_label(const struct bgp_netlink_route *seen)
@@ -221,13 +199,7 @@ static void own_label(const struct bgp_netlink_route *seen)
 			vrf->label_installed = vrf->label;
 		return;
 	}
-	for (unsigned int i = 0; i < stray_count; i++)
-		if (strays[i].label == seen->label)
-			return;
-	if (seen->label < label_first || seen->label > label_last || stray_count == STRAYS_MAX)
-		return;
-	strays[stray_count].label = seen->label;
-	strays[stray_count++].due = released ? bgp_now() : NEVER;
+	bgp_send_stray(seen->label);
 }
 
 void bgp_sync_route(const struct nlmsghdr *nlh, bool dumped)
@@ -266,7 +238,7 @@ static void routes_done(void)
 	TAILQ_FOREACH (vrf, &bgp_vrfs, next)
 		TAILQ_FOREACH (route, &vrf->routes, next)
 			if (!route->seen && route->installed) {
-				set_installed(route, NULL);
+				bgp_route_set_installed(route, NULL);
 				bgp_route_touch(route);
 			}
 	bgp_locals_sweep();
@@ -280,301 +252,4 @@ void bgp_sync_stage_done(enum bgp_sync_stage stage)
 		bgp_remotes_settle();
 	else if (stage == BGP_SYNC_MPLS)
 		routes_done();
-}
-
-void bgp_dataplane_release(void)
-{
-	struct bgp_route *route;
-	struct bgp_vrf *vrf;
-	size_t count = 0;
-
-	if (released)
-		return;
-	released = true;
-	TAILQ_FOREACH (vrf, &bgp_vrfs, next)
-		TAILQ_FOREACH (route, &vrf->routes, next)
-			if (route->held) {
-				route->held = false;
-				bgp_route_touch(route);
-				count++;
-			}
-	for (unsigned int i = 0; i < stray_count; i++)
-		if (strays[i].due == NEVER)
-			strays[i].due = bgp_now();
-	if (count)
-		pw_info("deleting %zu routes of before the restart that nobody sent again", count);
-}
-
-/* ---- refusals ---------------------------------------------------------------------------- */
-
-void bgp_sync_refused(const struct nlmsghdr *request, int error, const char *text)
-{
-	static struct bgp_netlink_route refused;
-	char prefix[BGP_PREFIX_TEXT];
-	struct bgp_route *route;
-	struct bgp_vrf *vrf;
-
-	if ((request->nlmsg_type == RTM_DELROUTE && error == -ESRCH) ||
-	    (request->nlmsg_type == RTM_DELNEXTHOP && error == -ENOENT))
-		return; /* gone already */
-	bgp_dataplane_counters()->refused++;
-	if (retry_at == NEVER) {
-		retry_at = bgp_now() + RETRY_MS;
-		pw_loop_again(RETRY_MS);
-	}
-	if (request->nlmsg_type == RTM_NEWNEXTHOP || request->nlmsg_type == RTM_DELNEXTHOP) {
-		pw_error("next hop: %s", text ? text : strerror(-error));
-		return;
-	}
-	if (!bgp_netlink_parse(request, &refused)) {
-		pw_error("pewterd: %s", text ? text : strerror(-error));
-		return;
-	}
-	if (refusals_said++ < REFUSALS_SAID) {
-		if (refused.family == AF_MPLS)
-			pw_error("label %u: %s", refused.label, text ? text : strerror(-error));
-		else
-			pw_error("route %s of table %u: %s",
-				 bgp_prefix_text(&refused.prefix, prefix), refused.table,
-				 text ? text : strerror(-error));
-	}
-	if (refused.family == AF_MPLS) {
-		TAILQ_FOREACH (vrf, &bgp_vrfs, next)
-			if (vrf->label == refused.label)
-				vrf->label_refused = true;
-		return;
-	}
-	vrf = bgp_vrf_by_table(refused.table);
-	route = vrf ? bgp_route_get(vrf, &refused.prefix, false) : NULL;
-	if (!route)
-		return;
-	set_installed(route, NULL);
-	route->refused = true;
-	bgp_route_collect(route);
-}
-
-static void retry(void)
-{
-	struct bgp_route *route;
-	struct bgp_vrf *vrf;
-
-	if (retry_at > bgp_now())
-		return;
-	retry_at = NEVER;
-	if (refusals_said > REFUSALS_SAID)
-		pw_error("%u more messages were refused", refusals_said - REFUSALS_SAID);
-	refusals_said = 0;
-	TAILQ_FOREACH (vrf, &bgp_vrfs, next) {
-		if (vrf->label_refused)
-			vrf->label_installed = 0;
-		vrf->label_refused = false;
-		TAILQ_FOREACH (route, &vrf->routes, next)
-			if (route->refused) {
-				route->refused = false;
-				bgp_route_touch(route);
-			}
-	}
-	bgp_remotes_retry();
-}
-
-/* ---- sending ----------------------------------------------------------------------------- */
-
-static bool send_route(const struct bgp_route *route, const struct bgp_hops *hops)
-{
-	struct pw_api_batch *batch = bgp_dataplane_batch(false);
-
-	for (unsigned int tries = 0; batch && tries < 2; tries++) {
-		if (bgp_netlink_put_route(batch, route->vrf->table, metric, &route->prefix, hops)) {
-			if (hops)
-				bgp_dataplane_counters()->added++;
-			else
-				bgp_dataplane_counters()->deleted++;
-			return true;
-		}
-		batch = bgp_dataplane_batch(true);
-	}
-	return false;
-}
-
-static bool send_label(uint32_t label, uint32_t ifindex)
-{
-	struct pw_api_batch *batch = bgp_dataplane_batch(false);
-
-	for (unsigned int tries = 0; batch && tries < 2; tries++) {
-		if (bgp_netlink_put_label(batch, label, ifindex))
-			return true;
-		batch = bgp_dataplane_batch(true);
-	}
-	return false;
-}
-
-static bool send_nexthop(const struct bgp_address *address, uint32_t oif, uint32_t id)
-{
-	struct pw_api_batch *batch = bgp_dataplane_batch(false);
-
-	for (unsigned int tries = 0; batch && tries < 2; tries++) {
-		if (bgp_netlink_put_nexthop(batch, address, oif, id))
-			return true;
-		batch = bgp_dataplane_batch(true);
-	}
-	return false;
-}
-
-static void forget_stray(uint32_t label)
-{
-	for (unsigned int i = 0; i < stray_count; i++)
-		if (strays[i].label == label)
-			strays[i--] = strays[--stray_count];
-}
-
-void bgp_dataplane_retire_label(struct bgp_vrf *vrf)
-{
-	if (!vrf->label_installed || stray_count == STRAYS_MAX)
-		return;
-	strays[stray_count].label = vrf->label_installed;
-	strays[stray_count++].due = bgp_now() + RETIRE_MS;
-	vrf->label_installed = 0;
-	pw_loop_again(RETIRE_MS);
-}
-
-static bool send_labels(void)
-{
-	uint64_t now = bgp_now();
-	struct bgp_vrf *vrf;
-
-	TAILQ_FOREACH (vrf, &bgp_vrfs, next) {
-		if (!vrf->label || !vrf->ifindex || vrf->label_installed == vrf->label ||
-		    vrf->label_refused)
-			continue;
-		if (!send_label(vrf->label, vrf->ifindex))
-			return false;
-		forget_stray(vrf->label);
-		vrf->label_installed = vrf->label;
-		bgp_locals_touch(vrf);
-	}
-	for (unsigned int i = 0; i < stray_count; i++) {
-		if (strays[i].due > now) {
-			if (strays[i].due != NEVER)
-				pw_loop_again((uint32_t)(strays[i].due - now));
-			continue;
-		}
-		if (!send_label(strays[i].label, 0))
-			return false;
-		strays[i--] = strays[--stray_count];
-	}
-	return true;
-}
-
-/* A VRF that is full keeps what it has. */
-static bool limit_reached(struct bgp_route *route)
-{
-	struct bgp_vrf *vrf = route->vrf;
-
-	if (route->installed || !vrf->config.max_prefixes ||
-	    vrf->installed < vrf->config.max_prefixes)
-		return false;
-	if (!vrf->limited)
-		pw_warning("vrf %s has its %u routes (max-prefixes): further ones are left out",
-			   vrf->config.name, vrf->config.max_prefixes);
-	vrf->limited = true;
-	route->refused = true; /* looked at again when there is room */
-	return true;
-}
-
-/* What the route should be; NULL: nothing. False: out of memory. */
-static bool wanted_hops(struct bgp_route *route, struct bgp_hops **wanted)
-{
-	struct bgp_hop hops[BGP_PATHS_MAX];
-	unsigned int count = bgp_route_select(route, hops, multipath);
-
-	*wanted = count ? bgp_hops_intern(hops, count) : NULL;
-	return !count || *wanted;
-}
-
-/* False: there is no room for now, the route is to be looked at again. */
-static bool route_send(struct bgp_route *route)
-{
-	struct bgp_hops *wanted;
-
-	if (!wanted_hops(route, &wanted))
-		return false;
-	if (wanted)
-		route->held = false;
-	if (wanted == route->installed || (!wanted && route->held) ||
-	    (wanted && limit_reached(route))) {
-		bgp_hops_release(wanted);
-		return true;
-	}
-	if (!wanted) {
-		bgp_route_wait(route, bgp_now() + withdraw_delay);
-		pw_loop_again(withdraw_delay);
-		return true;
-	}
-	if (!send_route(route, wanted)) {
-		bgp_hops_release(wanted);
-		return false;
-	}
-	set_installed(route, wanted);
-	return true;
-}
-
-static bool send_deletions(void)
-{
-	struct bgp_route *route;
-	uint64_t now = bgp_now();
-	struct bgp_vrf *vrf;
-
-	while ((route = bgp_route_first_waiting())) {
-		if (route->delete_at > now) {
-			pw_loop_again((uint32_t)(route->delete_at - now));
-			break;
-		}
-		if (!send_route(route, NULL))
-			return false;
-		vrf = route->vrf;
-		bgp_route_done(route);
-		set_installed(route, NULL);
-		bgp_route_collect(route);
-		if (vrf->limited && retry_at == NEVER) {
-			vrf->limited = false;
-			retry_at = now + RETRY_MS;
-			pw_loop_again(RETRY_MS);
-		}
-	}
-	return true;
-}
-
-void bgp_sync_send(void)
-{
-	struct bgp_route *route;
-
-	retry();
-	/* First who may use labels, then the labels. */
-	if (!bgp_remotes_send(send_nexthop, released) || !send_labels())
-		return;
-	while ((route = bgp_route_next_dirty())) {
-		/* A VRF that Pewter does not have takes no routes; they wait for it. */
-		if (!route->vrf->table) {
-			bgp_route_collect(route);
-			continue;
-		}
-		if (!route_send(route)) {
-			bgp_route_touch(route);
-			return;
-		}
-		bgp_route_collect(route);
-	}
-	send_deletions();
-}
-
-void bgp_dataplane_remove(struct bgp_route *route)
-{
-	if (route->installed && route->vrf->table && bgp_dataplane_ready() &&
-	    !send_route(route, NULL))
-		pw_warning("vrf %s goes while pewterd is busy: some routes stay behind",
-			   route->vrf->config.name);
-	bgp_route_done(route);
-	set_installed(route, NULL);
-	route->held = false;
-	bgp_route_collect(route);
 }

@@ -101,8 +101,8 @@ int bgp_update_decode(const uint8_t *body, size_t size, const struct bgp_session
 	/* What IPv4 unicast routes there are around them was not asked for. */
 	if (bgp_attributes_decode(span, session, local_as, update, error))
 		return -EPROTO;
-	if (check_nlri(update->reach, update->reach_family,
-		       session->add_path[update->reach_family], error))
+	if (check_nlri(update->reach, update->reach_family, session->add_path[update->reach_family],
+		       error))
 		return -EPROTO;
 	return check_nlri(update->unreach, update->unreach_family,
 			  session->add_path[update->unreach_family], error);
@@ -110,9 +110,9 @@ int bgp_update_decode(const uint8_t *body, size_t size, const struct bgp_session
 
 /* ---- writing ----------------------------------------------------------------------------- */
 
-#define FLAG_OPTIONAL   0x80
-#define FLAG_TRANSITIVE 0x40
-#define FLAG_LONG       0x10
+#define FLAG_OPTIONAL        0x80
+#define FLAG_TRANSITIVE      0x40
+#define FLAG_LONG            0x10
 
 #define ATTRIBUTE_ORIGIN     1
 #define ATTRIBUTE_AS_PATH    2
@@ -122,9 +122,9 @@ int bgp_update_decode(const uint8_t *body, size_t size, const struct bgp_session
 #define ATTRIBUTE_COMMUNITY  16 /* extended ones: route targets */
 #define ATTRIBUTE_TUNNEL     23
 
-#define ORIGIN_INCOMPLETE 2
-#define TUNNEL_GRE        2
-#define ROOM_FIXED        64 /* attributes behind the routes, route targets not counted */
+#define ORIGIN_INCOMPLETE    2
+#define TUNNEL_GRE           2
+#define ROOM_FIXED           64 /* attributes behind the routes, route targets not counted */
 
 static uint8_t *put_next_hop(uint8_t *at, const struct bgp_announcement *announcement)
 {

@@ -11,16 +11,16 @@
 struct bgp_vrf {
 	TAILQ_ENTRY(bgp_vrf) next;
 	struct bgp_vrf_config config;
-	uint32_t label;            /* own: 0 = none was free */
-	uint32_t label_installed;  /* in Pewter: 0 = none */
-	bool label_refused;        /* tried again now and then */
-	uint32_t ifindex;          /* the VRF device, 0 = not there */
-	uint32_t table;            /* 0 = not there */
+	uint32_t label;                      /* own: 0 = none was free */
+	uint32_t label_installed;            /* in Pewter: 0 = none */
+	bool label_refused;                  /* tried again now and then */
+	uint32_t ifindex;                    /* the VRF device, 0 = not there */
+	uint32_t table;                      /* 0 = not there */
 	uint32_t found_ifindex, found_table; /* in the dump that runs */
 	struct bgp_route_list routes;
 	size_t route_count;
-	size_t installed;          /* routes that Pewter has */
-	bool limited;              /* max-prefixes is reached, and was said */
+	size_t installed; /* routes that Pewter has */
+	bool limited;     /* max-prefixes is reached, and was said */
 	struct bgp_local_list locals;
 	struct bgp_local_list pending; /* locals that are to be sent to some neighbour */
 	size_t local_count;

@@ -24,7 +24,7 @@ static const struct command {
 } commands[] = {
 	{"show", command_show,
 	 "[-a] [-d] [drops|events|ports|stages|workers|vrfs|neighbours|tunnels|labels|summary|"
-	 "fpm]",
+	 "fpm|sas|policies]",
 	 "what the daemon counts and has in its tables (-a: zeroes too, -d: details)"},
 	{"stats", command_stats, "[INTERVAL [COUNT]]", "rates of ports, drops and workers, live"},
 	{"trace", command_trace, "[-c COUNT] [--port NAME | --stage NAME] [FILTER]",

@@ -12,7 +12,7 @@
  *
  *   pewterctl.c        options and commands, batch
  *   pewterctl_show.c   counters              pewterctl_table.c   tables
- *   pewterctl_feed.c   what daemons feed
+ *   pewterctl_feed.c   what daemons feed      pewterctl_sa.c      IPsec
  *   pewterctl_stats.c  live rates
  *   pewterctl_trace.c  packets through the stages
  *   pewterctl_capture.c  packets at a port or stage, as pcapng
@@ -45,6 +45,10 @@ int show_labels(struct client *client);
 
 /* ... and in pewterctl_feed.c */
 int show_fpm(struct client *client);
+
+/* ... and in pewterctl_sa.c */
+int show_sas(struct client *client);
+int show_policies(struct client *client);
 
 /** Says how the command is used; STATUS_USAGE. */
 int usage(const char *command);

@@ -307,6 +307,8 @@ static int summary_print(const struct nlmsghdr *nlh, void *context)
 	print_number("nexthops", " nexthops %" PRIu64, number_at(t, PW_SUMMARY_ATTR_NEXTHOPS));
 	print_number("neighbours", " neighbours %" PRIu64,
 		     number_at(t, PW_SUMMARY_ATTR_NEIGHBOURS));
+	print_number("sas", " SAs %" PRIu64, number_at(t, PW_SUMMARY_ATTR_SAS));
+	print_number("policies", " policies %" PRIu64, number_at(t, PW_SUMMARY_ATTR_POLICIES));
 	print_number("lpm_bytes", "\n    memory of routes %" PRIu64 " bytes",
 		     number_at(t, PW_SUMMARY_ATTR_LPM_BYTES));
 	print_number("buffers", " packet buffers %" PRIu64, number_at(t, PW_SUMMARY_ATTR_BUFFERS));
@@ -366,12 +368,14 @@ enum what {
 	TUNNELS,
 	LABELS,
 	SUMMARY,
-	FPM
+	FPM,
+	SAS,
+	POLICIES
 };
 
 static const char *const whats[] = {
-	"drops", "events",     "ports",   "stages", "workers",
-	"vrfs",  "neighbours", "tunnels", "labels", "summary", "fpm",
+	"drops",   "events", "ports",   "stages", "workers", "vrfs",     "neighbours",
+	"tunnels", "labels", "summary", "fpm",    "sas",     "policies",
 };
 
 /** The index of the name that @p text begins, as ip(8) has it: the first one wins. */
@@ -411,6 +415,10 @@ static int show(struct client *client, enum what what, struct list *list)
 		return show_summary(client);
 	case FPM:
 		return show_fpm(client);
+	case SAS:
+		return show_sas(client);
+	case POLICIES:
+		return show_policies(client);
 	}
 	return STATUS_USAGE;
 }

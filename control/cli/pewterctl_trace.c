@@ -134,6 +134,7 @@ static void print_decisions(const struct record *record, const struct record *be
 		nexthop_print("tunnel", record->table[PW_RECORD_ATTR_ENDPOINT]);
 	}
 	number_news(record, before, PW_RECORD_ATTR_LABEL, "label", " label %" PRIu64);
+	number_news(record, before, PW_RECORD_ATTR_SA, "spi", " SA 0x%08" PRIx64);
 	if (news(record, before, PW_RECORD_ATTR_NEXTHOP)) {
 		print_text(" nexthop");
 		nexthop_print("nexthop", record->table[PW_RECORD_ATTR_NEXTHOP]);

@@ -247,6 +247,10 @@ static enum pw_fpm_verdict group_new(uint32_t id, const struct nhmsg *nhm,
 	group->count = (uint16_t)count;
 	group->protocol = nhm->nh_protocol;
 	memcpy(group->members, mnl_attr_get_payload(attribute), size);
+	/* The field is the weight less one; a weight of none, zebra's 0, comes out as 255. */
+	for (size_t i = 0; i < count; i++)
+		if (group->members[i].weight == UINT8_MAX)
+			group->members[i].weight = 0;
 	/* Zebra sends groups before what is in them. */
 	group->verdict = PW_FPM_TAKEN;
 	group->waiting = true;

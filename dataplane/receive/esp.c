@@ -113,8 +113,6 @@ static inline enum pw_drop admit(struct pw_worker *worker, const struct pw_sa *s
 {
 	uint16_t around = PW_ESP_HEADER + sa->iv_bytes + sa->icv_bytes;
 
-	if (unlikely(sa->flags & PW_SA_DEAD))
-		return PW_DROP_ESP_EXPIRED;
 	if (unlikely(!!(sa->flags & PW_SA_UDP) != outer->udp)) {
 		worker->sa[sa->id].invalid++;
 		return PW_DROP_ESP_ENCAPSULATION;
@@ -148,10 +146,10 @@ static inline enum pw_drop admit(struct pw_worker *worker, const struct pw_sa *s
 }
 
 /* No SA: not ours to take if it only passes by, or else nobody's. */
-static rte_edge_t unknown(struct rte_mbuf *mbuf)
+static rte_edge_t unknown(struct rte_mbuf *mbuf, enum pw_drop drop)
 {
 	if (pw_packet(mbuf)->esp_mode == PW_ESP_LOCAL)
-		return pw_stage_drop(mbuf, PW_DROP_ESP_SPI);
+		return pw_stage_drop(mbuf, drop);
 	return pw_ip_version(mbuf) == 6 ? EDGE_IPV6 : EDGE_IPV4;
 }
 
@@ -168,7 +166,7 @@ static void gather(struct pw_worker *worker, void **objs, rte_edge_t *edges, uin
 		uint32_t spi;
 
 		if (unlikely(drop != PW_DROP_NONE)) {
-			edges[i] = pw_stage_drop(mbuf, drop);
+			edges[i] = unknown(mbuf, drop);
 			continue;
 		}
 		spi = word_at(mbuf, outer.esp_at);
@@ -180,7 +178,7 @@ static void gather(struct pw_worker *worker, void **objs, rte_edge_t *edges, uin
 			sa = pw_sa_find(spi, vrf, outer.v6, outer.destination);
 		}
 		if (unlikely(!sa)) {
-			edges[i] = unknown(mbuf);
+			edges[i] = unknown(mbuf, PW_DROP_ESP_SPI);
 			continue;
 		}
 		drop = admit(worker, sa, mbuf, &outer, &burst->numbers[burst->count],

@@ -4,6 +4,7 @@
  * once its next hop.
  */
 #include "dataplane/forward/lookup.h"
+#include "dataplane/receive/entry.h"
 
 #include <netinet/in.h>
 #include <rte_ether.h>
@@ -64,9 +65,7 @@ struct recent {
 	const struct pw_port_table *table;
 	uint32_t interface;
 	const struct pw_interface *entry;
-	const struct pw_lpm *lpm4; /* of its VRF; NULL: not for the fast way */
-	uint64_t mac;              /* as the first 8 bytes of a frame, the last 2 zero */
-	uint64_t packets, bytes;   /* of the interface, not yet counted */
+	uint64_t packets, bytes; /* of the interface, not yet counted */
 };
 
 static void count(struct pw_worker *worker, struct recent *recent)
@@ -89,15 +88,9 @@ static const struct pw_interface *interface_of(struct pw_worker *worker, struct 
 					       uint32_t interface)
 {
 	if (unlikely(interface != recent->interface)) {
-		const struct pw_interface *entry = pw_interface_get(interface);
-		const struct pw_vrf *vrf = pw_vrf_get(entry->vrf);
-
 		count(worker, recent);
 		recent->interface = interface;
-		recent->entry = entry;
-		recent->lpm4 = entry->flags & PW_INTERFACE_UP && vrf ? vrf->lpm4 : NULL;
-		recent->mac = 0;
-		memcpy(&recent->mac, entry->mac, sizeof(entry->mac));
+		recent->entry = pw_interface_get(interface);
 	}
 	return recent->entry;
 }
@@ -163,62 +156,96 @@ static rte_edge_t frame(struct pw_worker *worker, struct recent *recent, struct 
 /* First octets of addresses that are neither sources nor destinations: see pw_ipv4_check(). */
 static const uint8_t no_octet[256] = {[0] = 1, [127] = 1, [224 ... 255] = 1};
 
+static void entry_compose(struct pw_entry *entry, uint16_t port, uint16_t vlan, uint32_t generation)
+{
+	const struct pw_port_table *table = pw_port_get(port);
+	const struct pw_interface *interface;
+	const struct pw_vrf *vrf;
+
+	*entry = (struct pw_entry){.generation = generation};
+	if (!table)
+		return;
+	entry->interface = vlan ? table->vlan[vlan] : table->untagged;
+	interface = pw_interface_get(entry->interface);
+	vrf = pw_vrf_get(interface->vrf);
+	entry->vrf = interface->vrf;
+	memcpy(&entry->mac, interface->mac, sizeof(interface->mac));
+	if (interface->flags & PW_INTERFACE_UP && vrf)
+		entry->lpm4 = vrf->lpm4;
+}
+
+/* What one interface's packets, one after the other, add to its counters. */
+struct tally {
+	uint32_t interface;
+	uint64_t packets, bytes;
+};
+
+static void tally_count(struct pw_worker *worker, struct tally *tally)
+{
+	worker->counters[tally->interface].rx_packets += tally->packets;
+	worker->counters[tally->interface].rx_bytes += tally->bytes;
+	tally->packets = tally->bytes = 0;
+}
+
 /*
  * An IPv4 packet without options and with nothing wrong, to this router's MAC, that is not ESP:
- * ready to be looked up. Otherwise nothing has changed, and frame() will say what it is. Written
- * for few instructions; what it lets pass, frame() and pw_ipv4_check() would too.
+ * ready to be looked up. Returns where it entered; or NULL, when nothing has changed and frame()
+ * will say what it is. Written for few instructions; what passes here, passes there too.
  */
-static inline bool plain(struct pw_worker *worker, struct recent *recent, struct rte_mbuf *mbuf,
-			 uint32_t *address)
+static inline const struct pw_entry *plain(struct pw_worker *worker, struct tally *tally,
+					   uint32_t generation, struct rte_mbuf *mbuf,
+					   uint32_t *address)
 {
 	struct pw_packet *packet = pw_packet(mbuf);
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-	const struct pw_port_table *port = port_of(recent, packet->port);
-	uint16_t header = sizeof(struct rte_ether_hdr);
+	uint16_t header = sizeof(struct rte_ether_hdr), vlan = 0;
 	const struct rte_ipv4_hdr *ip;
-	uint32_t type, interface;
+	struct pw_entry *entry;
 	uint16_t room, total;
 	uint64_t front;
+	uint32_t type;
 
-	if (unlikely(mbuf->nb_segs != 1 || !port ||
+	if (unlikely(mbuf->nb_segs != 1 || packet->port >= PW_PORTS ||
 		     mbuf->data_len < sizeof(struct rte_ether_hdr) + sizeof(struct rte_vlan_hdr) +
 					      sizeof(*ip)))
-		return false;
+		return NULL;
 	memcpy(&type, data + 12, sizeof(type));
-	interface = port->untagged;
 	if ((uint16_t)type == RTE_BE16(RTE_ETHER_TYPE_VLAN)) {
-		uint16_t id = rte_be_to_cpu_16((uint16_t)(type >> 16)) & 0xfff;
-
+		/* Id 0 is a priority tag: the frame belongs to the untagged interface. */
+		vlan = rte_be_to_cpu_16((uint16_t)(type >> 16)) & 0xfff;
 		header += sizeof(struct rte_vlan_hdr);
 		memcpy(&type, data + 16, sizeof(type));
-		if (id)
-			interface = port->vlan[id];
 	}
+	entry = &worker->entries[packet->port * PW_VLANS + vlan];
+	if (unlikely(entry->generation != generation))
+		entry_compose(entry, packet->port, vlan, generation);
+	memcpy(&front, data, sizeof(front));
 	/* EtherType, version and header length */
 	if (unlikely((type & rte_cpu_to_be_32(0xffffff00)) !=
-		     rte_cpu_to_be_32(RTE_ETHER_TYPE_IPV4 << 16 | RTE_IPV4_VHL_DEF << 8)))
-		return false;
-	interface_of(worker, recent, interface);
-	memcpy(&front, data, sizeof(front));
-	if (unlikely(!recent->lpm4 || (front ^ recent->mac) << 16))
-		return false;
+			     rte_cpu_to_be_32(RTE_ETHER_TYPE_IPV4 << 16 | RTE_IPV4_VHL_DEF << 8) ||
+		     (front ^ entry->mac) << 16 || !entry->lpm4))
+		return NULL;
 	ip = (const struct rte_ipv4_hdr *)(data + header);
 	room = mbuf->data_len - header;
 	total = rte_be_to_cpu_16(ip->total_length);
 	if (unlikely(total < sizeof(*ip) || total > room || pw_ipv4_sum(ip) != 0xffff ||
 		     no_octet[ip->src_addr & 0xff] | no_octet[ip->dst_addr & 0xff] ||
 		     ip->next_proto_id == IPPROTO_ESP))
-		return false;
-	recent->packets++;
-	recent->bytes += mbuf->pkt_len;
+		return NULL;
+	if (unlikely(tally->interface != entry->interface)) {
+		tally_count(worker, tally);
+		tally->interface = entry->interface;
+	}
+	tally->packets++;
+	tally->bytes += mbuf->data_len;
 	mbuf->l2_len = header;
 	mbuf->data_off += header;
 	pw_stage_trim(mbuf, total);
-	packet->interface = interface;
-	packet->vrf = recent->entry->vrf;
+	packet->interface = entry->interface;
+	packet->vrf = entry->vrf;
 	packet->flags = PW_PACKET_LAYER3;
 	*address = ip->dst_addr;
-	return true;
+	return entry;
 }
 
 /* The plain packets of a burst, and where in the burst they were. */
@@ -243,20 +270,23 @@ static void look_up(const struct pw_worker *worker, struct plain_burst *burst, r
 		edges[burst->at[i]] = burst->edges[i];
 }
 
-static void burst_input(struct pw_worker *worker, struct recent *recent, void **objs,
-			rte_edge_t *edges, uint16_t n)
+static void burst_input(struct pw_worker *worker, struct recent *recent, struct tally *tally,
+			uint32_t generation, void **objs, rte_edge_t *edges, uint16_t n)
 {
 	struct plain_burst burst;
 
 	burst.count = 0;
 	for (uint16_t i = 0; i < n; i++) {
+		const struct pw_entry *entry;
+
 		if (i + 4 < n)
 			rte_prefetch0(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i + 4], void *));
-		if (unlikely(!plain(worker, recent, objs[i], &burst.addresses[burst.count]))) {
+		entry = plain(worker, tally, generation, objs[i], &burst.addresses[burst.count]);
+		if (unlikely(!entry)) {
 			edges[i] = frame(worker, recent, objs[i]);
 			continue;
 		}
-		burst.lpms[burst.count] = recent->lpm4;
+		burst.lpms[burst.count] = entry->lpm4;
 		burst.mbufs[burst.count] = objs[i];
 		burst.at[burst.count++] = i;
 	}
@@ -267,13 +297,17 @@ static void burst_input(struct pw_worker *worker, struct recent *recent, void **
 static uint16_t ethernet_input(struct rte_graph *graph, struct rte_node *node, void **objs,
 			       uint16_t n)
 {
+	uint32_t generation = __atomic_load_n(&pw_slots_generation, __ATOMIC_ACQUIRE);
 	struct pw_worker *worker = pw_worker();
 	struct recent recent = {.port = PW_PORT_NONE, .entry = pw_interface_get(0)};
+	struct tally tally = {0};
 	rte_edge_t edges[n];
 
 	for (uint16_t i = 0; i < n; i += PW_LOOKUP_BURST)
-		burst_input(worker, &recent, &objs[i], &edges[i], RTE_MIN(n - i, PW_LOOKUP_BURST));
+		burst_input(worker, &recent, &tally, generation, &objs[i], &edges[i],
+			    RTE_MIN(n - i, PW_LOOKUP_BURST));
 	count(worker, &recent);
+	tally_count(worker, &tally);
 	pw_stage_next(graph, node, edges, objs, n);
 	return n;
 }

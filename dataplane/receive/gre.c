@@ -110,6 +110,7 @@ static rte_edge_t inner_ip(struct rte_mbuf *mbuf, const struct pw_interface *tun
 	enum pw_drop drop = v6 ? pw_ipv6_check(mbuf) : pw_ipv4_check(mbuf);
 
 	packet->vrf = tunnel->vrf;
+	packet->sa = 0; /* a tunnel within this one is not what the SA protects */
 	if (drop == PW_DROP_NONE)
 		drop = ecn(mbuf, (tos & 3) == 3);
 	if (drop == PW_DROP_NONE && v6) {

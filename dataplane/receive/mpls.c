@@ -97,6 +97,7 @@ static rte_edge_t into_vrf(struct rte_mbuf *mbuf, uint16_t vrf, bool uniform, ui
 	if (uniform)
 		limit_ttl(mbuf, v6, ttl);
 	pw_packet(mbuf)->vrf = vrf;
+	pw_packet(mbuf)->sa = 0; /* a tunnel of this VRF is not what the SA protects */
 	return v6 ? EDGE_IPV6 : EDGE_IPV4;
 }
 

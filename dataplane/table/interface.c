@@ -50,6 +50,7 @@ static void port_replace(uint16_t port, struct pw_port_table *table)
 	struct pw_port_table *old = pw_ports[port];
 
 	__atomic_store_n(&pw_ports[port], table, __ATOMIC_RELEASE);
+	pw_slots_changed();
 	if (old)
 		pw_retire(port_reclaim, old, 0);
 }
@@ -81,6 +82,7 @@ int pw_port_bind(uint16_t port, uint16_t vlan, uint32_t interface)
 	if (interface && *entry && *entry != interface)
 		return -EEXIST;
 	__atomic_store_n(entry, interface, __ATOMIC_RELEASE);
+	pw_slots_changed();
 	return 0;
 }
 

@@ -17,7 +17,7 @@ static void publish(struct pw_slots *slots, uint32_t id, uint32_t object)
 	__atomic_store_n(&slots->map[id], object, __ATOMIC_RELEASE);
 	__atomic_store_n(&slots->tags[id], slots->objects[(size_t)object * slots->object_size],
 			 __ATOMIC_RELEASE);
-	__atomic_store_n(&pw_slots_generation, pw_slots_generation + 1, __ATOMIC_RELEASE);
+	pw_slots_changed();
 }
 
 int pw_slots_init(struct pw_slots *slots, const char *name, uint32_t ids, size_t object_size,

@@ -65,6 +65,12 @@ void pw_slot_free(struct pw_slots *slots, uint32_t id);
  */
 extern uint32_t pw_slots_generation;
 
+/** The same after a change of what is published otherwise. Control thread. */
+static inline void pw_slots_changed(void)
+{
+	__atomic_store_n(&pw_slots_generation, pw_slots_generation + 1, __ATOMIC_RELEASE);
+}
+
 /** The first byte of the object that an id stands for; it may change before the object does. */
 static inline uint8_t pw_slot_tag(const struct pw_slots *slots, uint32_t id)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/table/vrf.h"
 
+#include "dataplane/table/slot.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -56,6 +58,7 @@ static int vrf_create(int index, uint32_t table)
 		return -ENOMEM;
 	}
 	__atomic_store_n(&pw_vrfs[index], vrf, __ATOMIC_RELEASE);
+	pw_slots_changed();
 	return 0;
 }
 
@@ -121,6 +124,7 @@ void pw_vrf_free(uint16_t index)
 	if (index == PW_VRF_DEFAULT || !vrf)
 		return;
 	__atomic_store_n(&pw_vrfs[index], NULL, __ATOMIC_RELEASE);
+	pw_slots_changed();
 	pw_retire(vrf_destroy, vrf, 1);
 }
 
@@ -138,6 +142,7 @@ int pw_vrf_set_icmp_source(uint16_t index, uint32_t source4, const uint8_t sourc
 	vrf->icmp_source4 = source4;
 	memcpy(vrf->icmp_source6, source6, 16);
 	__atomic_store_n(&pw_vrfs[index], vrf, __ATOMIC_RELEASE);
+	pw_slots_changed();
 	pw_retire(vrf_destroy, old, 0); /* the tables live on in the copy */
 	return 0;
 }

@@ -126,10 +126,9 @@ static void burst_output(struct pw_worker *worker, void **objs, rte_edge_t *edge
 		const struct pw_sa *sa = pw_sa_get(pw_packet(objs[i])->sa);
 
 		count = run_length(objs, i, n);
-		if (unlikely(!sa->key || sa->flags & PW_SA_DEAD)) {
+		if (unlikely(!sa->key)) {
 			for (uint16_t k = i; k < i + count; k++)
-				edges[k] = pw_stage_drop(objs[k], sa->key ? PW_DROP_ESP_EXPIRED
-									  : PW_DROP_SA_NONE);
+				edges[k] = pw_stage_drop(objs[k], PW_DROP_SA_NONE);
 			continue;
 		}
 		udp6 |= sa->flags & PW_SA_UDP && sa->flags & PW_SA_IPV6;

@@ -12,10 +12,10 @@
 /** Padding is written in pieces of this, so it may spill over the ICV's place. */
 #define PW_ESP_SPILL 16
 
-/** Behind the packet: padding, its length, next header, ICV; at most this for the SA. */
+/** Behind a packet without TFC padding: padding, its length, next header, ICV; at most this. */
 static inline uint16_t pw_esp_tail_max(const struct pw_sa *sa)
 {
-	return sa->pad_to + sa->align + PW_ESP_SPILL + sa->icv_bytes;
+	return sa->align + PW_ESP_SPILL + sa->icv_bytes;
 }
 
 /** Bytes behind a payload of @p length bytes: padding, pad length, next header (no ICV). */

@@ -130,14 +130,16 @@ static bool write_esp(struct rte_mbuf *mbuf, const struct pw_endpoint *endpoint)
 	const struct pw_sa *sa = pw_sa_get(endpoint->sa);
 	struct pw_packet *packet = pw_packet(mbuf);
 	uint16_t payload = mbuf->data_len - endpoint->gre_at;
-	uint16_t trailer;
+	/* TFC padding makes no packet larger than its way takes. */
+	uint16_t pad_to =
+		RTE_MIN(sa->pad_to, endpoint->mtu + endpoint->header_len - endpoint->gre_at);
+	uint16_t trailer = pw_esp_trailer(sa->align, pad_to, payload);
 
 	if (!sa->key || endpoint->gre_at != endpoint->esp_at + PW_ESP_HEADER + sa->iv_bytes ||
-	    rte_pktmbuf_tailroom(mbuf) < pw_esp_tail_max(sa))
+	    rte_pktmbuf_tailroom(mbuf) < trailer + PW_ESP_SPILL + sa->icv_bytes)
 		return false;
-	trailer = pw_esp_trailer(sa->align, sa->pad_to, payload);
 	pw_esp_write_trailer(rte_pktmbuf_mtod_offset(mbuf, uint8_t *, mbuf->data_len), sa->align,
-			     sa->pad_to, payload, trailer,
+			     pad_to, payload, trailer,
 			     endpoint->encapsulation == PW_ENCAPSULATION_GRE ? IPPROTO_GRE
 									     : IPPROTO_MPLS);
 	rte_pktmbuf_append(mbuf, trailer + sa->icv_bytes);
@@ -300,9 +302,8 @@ static inline uint16_t write_behind(const struct pw_template *template, struct r
 	uint16_t payload = (uint16_t)(mbuf->data_len + template->inside);
 	uint16_t trailer;
 
-	trailer = pw_esp_trailer(template->align, template->pad_to, payload);
-	pw_esp_write_trailer(end, template->align, template->pad_to, payload, trailer,
-			     template->next_header);
+	trailer = pw_esp_trailer(template->align, 0, payload);
+	pw_esp_write_trailer(end, template->align, 0, payload, trailer, template->next_header);
 	packet->sa = template->sa;
 	packet->esp_at = template->esp_at;
 	packet->esp_mode = PW_ESP_FRAME;

@@ -3,7 +3,6 @@
 
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <rte_ether.h>
 #include <rte_udp.h>
@@ -13,25 +12,6 @@
 #include "dataplane/table/neighbour.h"
 #include "dataplane/table/nexthop.h"
 #include "dataplane/transmit/esp.h"
-
-#define BYTES ((size_t)PW_NEXTHOPS * sizeof(struct pw_template))
-
-struct pw_template *pw_templates_new(void)
-{
-	void *memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (memory == MAP_FAILED)
-		return NULL;
-	madvise(memory, BYTES, MADV_HUGEPAGE);
-	return memory;
-}
-
-void pw_templates_free(struct pw_template *templates)
-{
-	if (templates)
-		munmap(templates, BYTES);
-}
 
 static bool sends(const struct pw_endpoint *endpoint)
 {
@@ -86,13 +66,12 @@ static void protect(struct pw_template *template, const struct pw_endpoint *endp
 	template->sa = endpoint->sa;
 	template->align = sa->align;
 	template->icv = sa->icv_bytes;
-	template->pad_to = sa->pad_to;
 	template->flags |= sa->flags &PW_SA_UDP ? PW_TEMPLATE_UDP : 0;
 	template->next_header =
 		endpoint->encapsulation == PW_ENCAPSULATION_GRE ? IPPROTO_GRE : IPPROTO_MPLS;
 	template->esp_at = neighbour->rewrite_len + endpoint->esp_at;
-	/* An SA of another kind than the header was made for. */
-	if (endpoint->gre_at != endpoint->esp_at + PW_ESP_HEADER + sa->iv_bytes)
+	/* TFC padding; or an SA of another kind than the header was made for. */
+	if (sa->pad_to || endpoint->gre_at != endpoint->esp_at + PW_ESP_HEADER + sa->iv_bytes)
 		template->flags = 0;
 }
 

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "dataplane/table/endpoint.h"
+#include "dataplane/table/nexthop.h"
 #include "dataplane/table/sa.h"
 #include "dataplane/worker.h"
 
@@ -53,9 +54,7 @@ struct pw_template {
 	uint8_t align;
 	uint8_t icv;
 	uint8_t esp_at; /* bytes before the ESP header */
-	uint8_t pad[3];
-	uint16_t pad_to;
-	uint16_t pad2[9];
+	uint8_t pad[23];
 	/* Third line */
 	uint8_t far[PW_TEMPLATE_MOVE]; /* what does not fit in near[] */
 };
@@ -64,8 +63,7 @@ static_assert(sizeof(struct pw_template) == 3 * 64, "three cache lines");
 /** Composes the template for next hop @p id, usable or not. Any worker. */
 void pw_template_compose(struct pw_template *template, uint32_t id, uint32_t generation);
 
-/** A worker's templates, by next-hop id; memory is taken as it is used. NULL: no memory. */
-struct pw_template *pw_templates_new(void);
-void pw_templates_free(struct pw_template *templates);
+/** A worker's templates, by next-hop id. */
+#define PW_TEMPLATES_BYTES ((size_t)PW_NEXTHOPS * sizeof(struct pw_template))
 
 #endif

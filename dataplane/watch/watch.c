@@ -151,7 +151,6 @@ static uint8_t exception_layer(const struct rte_mbuf *mbuf, const struct pw_pack
 	case PW_DROP_STOPPED:
 	case PW_DROP_ESP_SEQUENCE:
 	case PW_DROP_ESP_ENGINE:
-	case PW_DROP_ESP_EXPIRED:
 	case PW_DROP_SA_NONE:
 		return looks_like_ip(mbuf) ? PW_LAYER_IP : PW_LAYER_ETHERNET;
 	case PW_DROP_MPLS_TRUNCATED:

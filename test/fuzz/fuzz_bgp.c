@@ -26,16 +26,17 @@
 #define KIND_CONFIG  10
 #define KIND_CLOSE   11
 
-static const char text[] = "local-as 65000\n"
-			   "router-id 10.255.0.1\n"
-			   "next-hop 10.255.0.1\n"
-			   "neighbor 10.0.0.9 passive max-prefixes 300\n"
-			   "listen 127.0.0.1:1\n"
-			   "tunnel gre1\n"
-			   "vrf red rd 65000:1 import 65000:1 export 65000:1 redistribute static "
-			   "max-prefixes 20\n"
-			   "vrf blue rd 65000:2 import 65000:1 import 65000:2 redistribute connected\n"
-			   "state /dev/null\n";
+static const char text[] =
+	"local-as 65000\n"
+	"router-id 10.255.0.1\n"
+	"next-hop 10.255.0.1\n"
+	"neighbor 10.0.0.9 passive max-prefixes 300\n"
+	"listen 127.0.0.1:1\n"
+	"tunnel gre1\n"
+	"vrf red rd 65000:1 import 65000:1 export 65000:1 redistribute static "
+	"max-prefixes 20\n"
+	"vrf blue rd 65000:2 import 65000:1 import 65000:2 redistribute connected\n"
+	"state /dev/null\n";
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -127,7 +128,7 @@ static void begin(uint8_t capabilities)
 		abort();
 	give(message, bgp_open_encode(&open, message));
 	give(message, bgp_keepalive_encode(message));
-	if (!peer->session)
+	if (!peer->session || peer->incoming)
 		abort();
 }
 

@@ -13,6 +13,7 @@
 #include "control/feed/fpm_internal.h"
 #include "control/label.h"
 #include "control/route.h"
+#include "lib/log.h"
 #include "test/fuzz/setup.h"
 #include "test/path/pe.h"
 
@@ -39,6 +40,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	fuzz_start();
 	fuzz_configure((*argv)[0], PW_FUZZ_CONFIGURE);
+	pw_log_set_level(PW_LOG_ERROR); /* refusals are what most inputs come to */
 	pw_fpm_interfaces_begin(map, sizeof(map) / sizeof(*map), false);
 	return 0;
 }

@@ -117,6 +117,32 @@ def packets():
         write("path", record(0x80 | port, bytes(frame)))
 
 
+def texts():
+    """What ESP may have in it: tunnels' packets with a right trailer, and whole texts."""
+    from ipsec import GRE4, MIP4
+    from topology import GRE, IP, PE1, PE3, label, udp, udp6
+
+    packet = udp("10.2.0.9", "10.1.0.2", size=5)
+    packet6 = udp6("2001:db8:2::9", "2001:db8:1::2", size=5)
+    for sa in range(4):
+        for inner in (packet, packet6, bytes(packet)[:19], b"", b"\x45"):
+            write("esp", record(0x80 | sa, bytes(GRE(proto=0x8847) / label(200, inner))))
+            write("esp", record(0x84 | sa, bytes(label(201, inner))))
+        for inner in (GRE(proto=0x0800) / packet, GRE(proto=0x86DD) / packet6,
+                      GRE(proto=0x8847, key_present=1, key=7, chksum_present=1)
+                      / label(210, packet),
+                      GRE(proto=0x8847) / label(220, packet), GRE(proto=0x8847) / label(230, packet),
+                      GRE(proto=0x8847) / label(0, label(231, packet), s=0),
+                      GRE(proto=0x0800) / IP(src=PE3, dst=PE1, proto=137) / label(200, packet)):
+            write("esp", record(0x90 | sa, bytes(inner)) + record(0x80 | sa, bytes(inner)[:-3]))
+        write("esp", record(0x8C | sa, b"dummy") + record(0x88 | sa, bytes(packet)))
+    inside = GRE4.inside(packet, label=200)
+    for text in (inside + b"\1\1\x2f", inside + b"\0\x2f", b"\0\x3b", b"\xff\x2f", b"\1",
+                 inside + bytes(range(1, 256)) + b"\xff\x2f",
+                 MIP4.inside(packet, label=200) + b"\1\2\2\x89"):
+        write("esp", record(0, text) + record(1, text) + record(2, text) + record(3, text))
+
+
 class Tap:
     """Between a client and the daemon, on a socket of its own; keeps what clients write."""
 
@@ -186,5 +212,6 @@ def streams():
 
 if __name__ == "__main__":
     packets()
+    texts()
     messages()
     streams()

@@ -262,13 +262,15 @@ def core(p):
     p.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
 
 
-def example(number):
+def example(number, sealed=False):
     """The start-up files of a PE of the demo."""
-    return [os.path.join(EXAMPLES, f'pe{number}.{kind}') for kind in ('batch', 'mpls')]
+    kinds = ('xfrm', 'batch', 'mpls') if sealed else ('batch', 'mpls')
+    return [os.path.join(EXAMPLES, f'pe{number}.{kind}') for kind in kinds]
 
 
-def l3vpn(lab, driver, options=(), build=BUILD):
-    """Two PEs, a plain Linux core, two customers with the same addresses; returns the nodes."""
+def l3vpn(lab, driver, options=(), build=BUILD, sealed=False):
+    """Two PEs, a plain Linux core, two customers with the same addresses; returns the nodes.
+    Sealed: with the policies of IPsec, and without keys yet."""
     for name in ('red1', 'blue1', 'pe1', 'p', 'pe2', 'red2', 'blue2'):
         lab.node(name)
     nodes = lab.nodes
@@ -284,6 +286,6 @@ def l3vpn(lab, driver, options=(), build=BUILD):
     for number in (1, 2):
         daemon = lab.daemon(nodes[f'pe{number}'], ports, options=options, build=build,
                             cpu=(number - 1) % os.cpu_count(),
-                            batch=example(number))
+                            batch=example(number, sealed))
         setattr(lab, f'pe{number}', daemon)
     return nodes

@@ -297,10 +297,9 @@ class Monitor:
 
     def __init__(self, pe, *what):
         self.pe = pe
-        # stdbuf: ip writes to a pipe here
-        self.process = subprocess.Popen(
-            pe.runner + ["stdbuf", "-oL", "ip", "xfrm", "monitor", *what],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(pe.runner + ["ip", "xfrm", "monitor", *what],
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True)
         pe.wait(300)  # until it has subscribed
 
     def text(self):

@@ -246,8 +246,10 @@ unsigned int pe_wait(int timeout_ms, pe_sent_fn sent, void *context)
 {
 	pw_loop_step(timeout_ms);
 	pw_worker_step(pw_workers[0]);
-	if (!rte_ring_empty(pw_workers[0]->punt))
+	if (pw_workers[0]->punted) {
+		pw_workers[0]->punted = false;
 		eventfd_write(pw_core_wake_fd(), 1);
+	}
 	return sent == NULL ? 0 : collect(sent, context);
 }
 

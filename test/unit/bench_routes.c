@@ -196,7 +196,8 @@ static int client_run(void)
 	}
 	if (answers_read(fd, &waiting, 0) || waiting)
 		return 1;
-	printf("%.0f routes/s through the socket\n", options.routes / (seconds(CLOCK_MONOTONIC) - start));
+	printf("%.0f routes/s through the socket\n",
+	       options.routes / (seconds(CLOCK_MONOTONIC) - start));
 	fflush(stdout);
 	return 0;
 }
@@ -240,7 +241,8 @@ static int run_direct(void)
 		}
 		settle();
 	}
-	printf("%.0f routes/s without the socket\n", options.routes / (seconds(CLOCK_MONOTONIC) - start));
+	printf("%.0f routes/s without the socket\n",
+	       options.routes / (seconds(CLOCK_MONOTONIC) - start));
 	return 0;
 }
 

@@ -142,9 +142,11 @@ static inline void add_address(const char *link, const char *text, unsigned int 
 
 static inline int fixture_start(void **state)
 {
-	char *arguments[] = {"test", "--no-huge", "--no-shconf",    "--no-pci",         "-m", FIXTURE_MEMORY,
-			     "-l",   "0",         "--no-telemetry", "--log-level=error"};
-	const struct pw_core_options core = {.workers = 1, .mbufs = 4096, .lpm_bytes = FIXTURE_LPM_BYTES};
+	char *arguments[] = {
+		"test",         "--no-huge", "--no-shconf", "--no-pci",       "-m",
+		FIXTURE_MEMORY, "-l",        "0",           "--no-telemetry", "--log-level=error"};
+	const struct pw_core_options core = {
+		.workers = 1, .mbufs = 4096, .lpm_bytes = FIXTURE_LPM_BYTES};
 	static bool started;
 
 	if (!started && rte_eal_init(10, arguments) < 0)

@@ -80,6 +80,7 @@ static struct pw_bench_row row_make(struct pw_bench_sample *samples, unsigned in
 		samples[i].stage[1] = samples[i].stages;
 		samples[i].receive = 18;
 		samples[i].fill = 64;
+		samples[i].floor = 40 + i;
 	}
 	samples[0].stages = samples[0].stage[1] = 99;
 	return (struct pw_bench_row){
@@ -92,6 +93,32 @@ static struct pw_bench_row row_make(struct pw_bench_sample *samples, unsigned in
 		.kept = count,
 		.discarded = 3,
 	};
+}
+
+static struct pw_bench_row sealed_row(struct pw_bench_sample *samples, unsigned int count,
+				      const char *algorithm)
+{
+	struct pw_bench_row row = row_make(samples, count);
+
+	row.work = PW_BENCH_IMPOSE_ESP;
+	row.suite = pw_bench_algorithm_find(algorithm);
+	assert_non_null(row.suite);
+	return row;
+}
+
+static void algorithms_have_names(void **state)
+{
+	const struct pw_crypto_suite *suite = pw_bench_algorithm_find("gcm128");
+
+	assert_non_null(suite);
+	assert_ptr_equal(pw_bench_algorithm_find("aes128gcm16"), suite);
+	assert_string_equal(pw_bench_algorithm_name(suite), "gcm128");
+	assert_ptr_equal(pw_bench_algorithm_find("cbc-sha256"),
+			 pw_bench_algorithm_find("aes128-sha256"));
+	assert_string_equal(pw_bench_algorithm_name(pw_bench_algorithm_find("aes256-sha512")),
+			    "aes256-sha512");
+	assert_null(pw_bench_algorithm_find("3des"));
+	assert_null(pw_bench_algorithm_name(NULL));
 }
 
 static void result_of_repetitions(void **state)
@@ -109,6 +136,13 @@ static void result_of_repetitions(void **state)
 	close_to(result.best.stage[1], 51);
 	close_to(result.mpps, 32);
 	close_to(result.gbps, 32 * 64 * 8 / 1000.0);
+	close_to(result.floor.min, 40);
+	close_to(result.floor.median, 42);
+	close_to(result.ratio, 51 / 40.0);
+	for (unsigned int i = 0; i < 5; i++)
+		samples[i].floor = 0;
+	assert_true(pw_bench_result(&row, &result));
+	close_to(result.ratio, 0);
 	row.kept = 0;
 	assert_false(pw_bench_result(&row, &result));
 }
@@ -156,8 +190,11 @@ static void json_is_one_line(void **state)
 {
 	struct pw_bench_sample samples[5];
 	struct pw_bench_row row = row_make(samples, 5);
-	char *text = json_of(&row);
+	char *text;
 
+	for (unsigned int i = 0; i < 5; i++)
+		samples[i].floor = 0;
+	text = json_of(&row);
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 	has(text, "{\"work\":\"impose\",\"size\":64,\"routes\":1,\"peers\":1,\"algorithm\":null,"
 		  "\"workers\":1,\"cycles_min\":51.00,\"cycles_median\":53.00,"
@@ -173,6 +210,47 @@ static void json_is_one_line(void **state)
 	text = json_of(&row);
 	has(text, "\"work\":\"lookup\",\"size\":null");
 	has(text, "\"gbps\":null");
+	free(text);
+}
+
+static void json_of_sealed_rows(void **state)
+{
+	struct pw_bench_sample samples[5];
+	struct pw_bench_row row = sealed_row(samples, 5, "cbc-sha256");
+	char *text = json_of(&row);
+
+	has(text, "{\"work\":\"impose+esp\",\"size\":64,\"routes\":1,\"peers\":1,"
+		  "\"algorithm\":\"cbc-sha256\",\"workers\":1,\"cycles_min\":51.00,");
+	has(text, "\"floor_min\":40.00,\"ratio\":1.275,");
+	has(text, "\"floor_median\":42.00,\"floor_keys_min\":null,\"sas\":\"shared\",");
+	free(text);
+	row.own = true;
+	samples[2].floor_keys = 90;
+	for (unsigned int i = 0; i < 5; i++)
+		samples[i].floor_keys = 90 + i;
+	text = json_of(&row);
+	has(text, "\"floor_keys_min\":90.00,\"sas\":\"own\",");
+	free(text);
+}
+
+static void sealed_json_is_read_again(void **state)
+{
+	struct pw_bench_sample samples[5];
+	struct pw_bench_row row = sealed_row(samples, 5, "gcm128");
+	double min, median;
+	char *text = json_of(&row);
+
+	assert_true(pw_bench_compare_line(text, &row, &min, &median));
+	close_to(min, 51);
+	row.suite = pw_bench_algorithm_find("gcm256");
+	assert_false(pw_bench_compare_line(text, &row, &min, &median));
+	row.suite = pw_bench_algorithm_find("gcm128");
+	row.own = true;
+	assert_false(pw_bench_compare_line(text, &row, &min, &median));
+	row.own = false;
+	row.work = PW_BENCH_IMPOSE; /* another's name begins with this */
+	row.suite = NULL;
+	assert_false(pw_bench_compare_line(text, &row, &min, &median));
 	free(text);
 }
 
@@ -242,6 +320,26 @@ static void goals_are_judged(void **state)
 	fclose(out);
 }
 
+static void ratios_are_judged(void **state)
+{
+	struct pw_bench_sample samples[5];
+	struct pw_bench_row row = sealed_row(samples, 5, "gcm128");
+	FILE *out = fopen("/dev/null", "w");
+
+	assert_int_equal(pw_bench_goals(out, &row, 1), 0); /* 51 / 40 of 1.35 */
+	for (unsigned int i = 0; i < 5; i++)
+		samples[i].floor = 37;
+	assert_int_equal(pw_bench_goals(out, &row, 1), 1);
+	row.work = PW_BENCH_ESP_DISPOSE; /* 1.38 of 1.5 */
+	assert_int_equal(pw_bench_goals(out, &row, 1), 0);
+	for (unsigned int i = 0; i < 5; i++)
+		samples[i].floor = 33;
+	assert_int_equal(pw_bench_goals(out, &row, 1), 1);
+	row.suite = pw_bench_algorithm_find("chacha"); /* no goal for it */
+	assert_int_equal(pw_bench_goals(out, &row, 1), 0);
+	fclose(out);
+}
+
 static void two_workers_are_judged(void **state)
 {
 	struct pw_bench_sample one[5], two[5];
@@ -283,13 +381,97 @@ static void rows_of_options(void **state)
 	pw_bench_rows_free(rows, count);
 }
 
+static int rows_with(char **argv, struct pw_bench_row **rows)
+{
+	struct pw_bench_options options;
+	int argc = 0;
+
+	while (argv[argc])
+		argc++;
+	optind = 1;
+	assert_int_equal(pw_bench_options_parse(argc, argv, &options), 0);
+	return pw_bench_rows_make(&options, rows);
+}
+
+static void rows_of_algorithms(void **state)
+{
+	char *argv[] = {"pewter-bench",
+			"--rows",
+			"esp+dispose,impose",
+			"--sizes",
+			"64",
+			"--routes",
+			"one",
+			"--peers",
+			"1",
+			"--workers",
+			"1,2",
+			"--algorithms",
+			"gcm128,chacha",
+			"--sas",
+			"shared,own",
+			NULL};
+	struct pw_bench_row *rows;
+	int count = rows_with(argv, &rows);
+
+	/* impose with 1 and 2 workers; each algorithm with 1, 2, 2 with SAs of their own. */
+	assert_int_equal(count, 8);
+	assert_null(rows[1].suite);
+	assert_int_equal(rows[1].workers, 2);
+	assert_int_equal(pw_bench_row_peers(&rows[1]), 1);
+	for (int i = 2; i < 8; i++) {
+		assert_int_equal(rows[i].work, PW_BENCH_ESP_DISPOSE);
+		assert_ptr_equal(rows[i].suite,
+				 pw_bench_algorithm_find(i < 5 ? "gcm128" : "chacha"));
+	}
+	assert_false(rows[3].own);
+	assert_true(rows[4].own);
+	assert_int_equal(rows[4].workers, 2);
+	assert_int_equal(pw_bench_row_peers(&rows[3]), 1);
+	assert_int_equal(pw_bench_row_peers(&rows[4]), 2);
+	pw_bench_rows_free(rows, count);
+}
+
+/* Few enough for five minutes, and all that there are goals for. */
+static void rows_by_default(void **state)
+{
+	char *argv[] = {"pewter-bench", NULL};
+	struct pw_bench_sample samples[5];
+	struct pw_bench_row *rows;
+	int count = rows_with(argv, &rows), sealed = 0;
+	FILE *out = fopen("/dev/null", "w");
+
+	assert_true(count > 50 && count < 120);
+	for (int i = 0; i < count; i++) {
+		struct pw_bench_row row = row_make(samples, 5);
+
+		sealed += rows[i].suite != NULL;
+		free(rows[i].samples);
+		rows[i].samples = samples;
+		rows[i].kept = row.kept;
+	}
+	assert_true(sealed > 25);
+	/* Nothing costs more than the floor, and two workers do twice as much as one. */
+	for (unsigned int i = 0; i < 5; i++)
+		samples[i].stages = samples[i].floor = 40;
+	assert_int_equal(pw_bench_goals(out, rows, count), 0);
+	for (unsigned int i = 0; i < 5; i++)
+		samples[i].stages = 1600;
+	assert_int_equal(pw_bench_goals(out, rows, count), 12);
+	for (int i = 0; i < count; i++)
+		rows[i].samples = NULL;
+	pw_bench_rows_free(rows, count);
+	fclose(out);
+}
+
 static void options_are_refused(void **state)
 {
 	static const char *const bad[][2] = {
 		{"--rows", "inpose"},    {"--sizes", "63"},     {"--sizes", "64,,128"},
 		{"--routes", "0"},       {"--routes", "many"},  {"--peers", "-1"},
 		{"--workers", "9"},      {"--table", "sparse"}, {"--repetitions", "0"},
-		{"--microseconds", "x"}, {"--cpus", "0,0"},
+		{"--microseconds", "x"}, {"--cpus", "0,0"},     {"--algorithms", "des"},
+		{"--sas", "none"},       {"--seconds", "-1"},
 	};
 
 	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -312,11 +494,17 @@ int main(void)
 		cmocka_unit_test(band_follows_the_noisier),
 		cmocka_unit_test(verdict_needs_both),
 		cmocka_unit_test(json_is_one_line),
+		cmocka_unit_test(algorithms_have_names),
+		cmocka_unit_test(json_of_sealed_rows),
+		cmocka_unit_test(sealed_json_is_read_again),
 		cmocka_unit_test(json_is_read_again),
 		cmocka_unit_test(comparison_in_words),
 		cmocka_unit_test(goals_are_judged),
+		cmocka_unit_test(ratios_are_judged),
 		cmocka_unit_test(two_workers_are_judged),
 		cmocka_unit_test(rows_of_options),
+		cmocka_unit_test(rows_of_algorithms),
+		cmocka_unit_test(rows_by_default),
 		cmocka_unit_test(options_are_refused),
 	};
 

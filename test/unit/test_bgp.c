@@ -178,8 +178,8 @@ static void test_open(void **state)
 /* RFC 9072: 255, 255, two bytes of length, parameters with two bytes of length each. */
 static void test_open_extended(void **state)
 {
-	static const uint8_t body[] = {4,    0xfd, 0xe8, 0, 90, 10, 0, 0, 1, 255, 255, 0, 9,
-				       2,    0,    6,    1, 4,  0,  2, 0, 128};
+	static const uint8_t body[] = {4, 0xfd, 0xe8, 0, 90, 10, 0, 0, 1, 255, 255,
+				       0, 9,    2,    0, 6,  1,  4, 0, 2, 0,   128};
 	struct bgp_error error;
 	struct bgp_open open;
 
@@ -212,8 +212,8 @@ static void add(struct builder *builder, uint8_t flags, uint8_t type, const void
 	bgp_put16(builder->body + 2, (uint16_t)(builder->size - 4));
 }
 
-static const uint8_t reach4[] = {0, 1, 128, 12, 0, 0,    0,    0, 0, 0,    0,    0,    10, 0,    0,   2,
-				 0, 112, 0,  0x3e, 0x81, 0, 0, 0xfd, 0xe8, 0, 0, 0, 1, 10, 1, 2};
+static const uint8_t reach4[] = {0, 1,   128, 12,   0,    0, 0, 0,    0,    0, 0, 0, 10, 0,  0, 2,
+				 0, 112, 0,   0x3e, 0x81, 0, 0, 0xfd, 0xe8, 0, 0, 0, 1,  10, 1, 2};
 static const uint8_t path[] = {2, 2, 0, 0, 0xfd, 0xe9, 0, 0, 0xfd, 0xea};
 static const uint8_t pref[] = {0, 0, 0, 200};
 static const uint8_t target[] = {0, 2, 0xfd, 0xe8, 0, 0, 0, 1};
@@ -452,8 +452,8 @@ static void test_next_hops(void **state)
 /* RFC 9012: a GRE key, another end of the tunnel than the next hop, tunnels of other types. */
 static void test_tunnel(void **state)
 {
-	static const uint8_t tunnel[] = {0, 7,  0, 1, 9, 0, 2, 0, 18, 6, 10, 0, 0, 0, 0,
-					 0, 1, 10, 3, 3, 3, 1, 4, 0,  0, 1,  2};
+	static const uint8_t tunnel[] = {0, 7, 0, 1,  9, 0, 2, 0, 18, 6, 10, 0, 0, 0,
+					 0, 0, 1, 10, 3, 3, 3, 1, 4,  0, 0,  1, 2};
 	struct builder builder;
 	char text[BGP_ADDRESS_TEXT];
 
@@ -522,15 +522,16 @@ static void test_writer(void **state)
 	nlri.prefix.length = 128;
 	bgp_writer_announce(&writer, &announcement);
 	while (bgp_writer_add(&writer, &nlri))
-		nlri.prefix.bytes[14] = (uint8_t)(++count >> 8), nlri.prefix.bytes[15] = (uint8_t)count;
+		nlri.prefix.bytes[14] = (uint8_t)(++count >> 8),
+		nlri.prefix.bytes[15] = (uint8_t)count;
 	size = bgp_writer_finish(&writer);
 	assert_true(count > 130);
 	assert_true(size <= BGP_MESSAGE_MAX);
 	assert_int_equal(bgp_header_decode(writer.message, &length, &type, &error), 0);
 	assert_int_equal(length, size);
-	assert_int_equal(bgp_update_decode(writer.message + 19, size - 19, &both, 65000, &update,
-					   &error),
-			 0);
+	assert_int_equal(
+		bgp_update_decode(writer.message + 19, size - 19, &both, 65000, &update, &error),
+		0);
 	assert_false(update.withdraw);
 	assert_int_equal(update.attributes.target_count, 2);
 	assert_memory_equal(update.targets, targets, sizeof(targets));
@@ -558,9 +559,9 @@ static void test_writer_withdraw(void **state)
 	assert_true(bgp_writer_add(&writer, &nlri));
 	size = bgp_writer_finish(&writer);
 	assert_memory_equal(writer.nlri, "\x58\x80\0\0", 4); /* RFC 8277 2.4 */
-	assert_int_equal(bgp_update_decode(writer.message + 19, size - 19, &both, 65000, &update,
-					   &error),
-			 0);
+	assert_int_equal(
+		bgp_update_decode(writer.message + 19, size - 19, &both, 65000, &update, &error),
+		0);
 	assert_int_equal(bgp_nlri_next(&update.unreach, BGP_VPNV4, false, &read), 1);
 	assert_int_equal(read.rd, 5);
 	assert_false(update.end_of_rib);
@@ -590,9 +591,11 @@ static void test_rd(void **state)
 		{"10.0.0.1:9", 0x00010a0000010009, 0x01020a0000010009},
 		{"4200000000:7", 0x0002fa56ea000007, 0x0202fa56ea000007},
 	};
-	static const char *const wrong[] = {"",    "1",        ":",        "1:",          ":1",
-					    "a:1", "1:a",      "-1:1",     "65000:4294967296",
-					    "1:2:3", "70000:65536", "10.0.0.1:65536", "1 :1"};
+	static const char *const wrong[] = {"",      "1",           ":",
+					    "1:",    ":1",          "a:1",
+					    "1:a",   "-1:1",        "65000:4294967296",
+					    "1:2:3", "70000:65536", "10.0.0.1:65536",
+					    "1 :1"};
 	char text[BGP_RD_TEXT];
 	uint64_t rd;
 
@@ -610,15 +613,24 @@ static void test_rd(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_captures),       cmocka_unit_test(test_header),
-		cmocka_unit_test(test_open),           cmocka_unit_test(test_open_extended),
-		cmocka_unit_test(test_update),         cmocka_unit_test(test_update_cut),
-		cmocka_unit_test(test_treat_as_withdraw), cmocka_unit_test(test_mandatory),
-		cmocka_unit_test(test_session_reset),  cmocka_unit_test(test_families),
-		cmocka_unit_test(test_as_paths),       cmocka_unit_test(test_next_hops),
-		cmocka_unit_test(test_tunnel),         cmocka_unit_test(test_withdraw_labels),
-		cmocka_unit_test(test_stray_bits),     cmocka_unit_test(test_writer),
-		cmocka_unit_test(test_writer_withdraw), cmocka_unit_test(test_refresh),
+		cmocka_unit_test(test_captures),
+		cmocka_unit_test(test_header),
+		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_open_extended),
+		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_update_cut),
+		cmocka_unit_test(test_treat_as_withdraw),
+		cmocka_unit_test(test_mandatory),
+		cmocka_unit_test(test_session_reset),
+		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_as_paths),
+		cmocka_unit_test(test_next_hops),
+		cmocka_unit_test(test_tunnel),
+		cmocka_unit_test(test_withdraw_labels),
+		cmocka_unit_test(test_stray_bits),
+		cmocka_unit_test(test_writer),
+		cmocka_unit_test(test_writer_withdraw),
+		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_rd),
 	};
 

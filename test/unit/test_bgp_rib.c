@@ -66,7 +66,8 @@ static void test_config_errors(void **state)
 {
 	refused("", "FILE:1: \"local-as\" is missing");
 	refused(HEAD "\nfoo\n", "FILE:10: unknown statement \"foo\"");
-	refused("local-as 0\n", "FILE:1: \"local-as\" takes a number from 1 to 4294967295, not \"0\"");
+	refused("local-as 0\n",
+		"FILE:1: \"local-as\" takes a number from 1 to 4294967295, not \"0\"");
 	refused("local-as\n", "\"local-as\" needs a value");
 	refused("local-as 5 6\n", "\"6\" is one too much for \"local-as\"");
 	refused("router-id ::1\n", "\"router-id\" takes an IPv4 address");
@@ -77,12 +78,14 @@ static void test_config_errors(void **state)
 	refused(HEAD "vrf red import 65000:1\n", "vrf red needs an \"rd\"");
 	refused(HEAD RED RED, "FILE:10: vrf red is there already");
 	refused(HEAD RED "vrf green rd 65000:1\n", "has the \"rd\" of vrf red");
-	refused(HEAD "vrf red rd 65000\n", "\"rd\" takes AS:NUMBER or ADDRESS:NUMBER, not \"65000\"");
+	refused(HEAD "vrf red rd 65000\n",
+		"\"rd\" takes AS:NUMBER or ADDRESS:NUMBER, not \"65000\"");
 	refused(HEAD "vrf red rd 1:1 label 15\n", "\"label\" takes a number from 16");
 	refused(HEAD "vrf red rd 1:1 label 100001\n", "within \"labels\" 100000 104095");
 	refused(HEAD "vrf red rd 1:1 redistribute bgp\n", "\"redistribute\" takes connected");
 	refused(HEAD "vrf a-name-that-is-too-long rd 1:1\n", "longer than 15");
-	refused("local-as 1\nrouter-id 1.1.1.1\ntunnel g\nneighbor 1.1.1.2 passive\n", "no \"listen\"");
+	refused("local-as 1\nrouter-id 1.1.1.1\ntunnel g\nneighbor 1.1.1.2 passive\n",
+		"no \"listen\"");
 }
 
 /* ---- imports and best paths -------------------------------------------------------------- */
@@ -166,7 +169,8 @@ struct wanted {
 
 static struct bgp_nlri nlri_of(const struct wanted *wanted)
 {
-	struct bgp_nlri nlri = {.rd = wanted->rd, .label = wanted->label ? wanted->label : 100,
+	struct bgp_nlri nlri = {.rd = wanted->rd,
+				.label = wanted->label ? wanted->label : 100,
 				.path_id = wanted->path_id};
 
 	nlri.prefix = (struct bgp_prefix){BGP_VPNV4, 24, {10, 7, 7}};
@@ -266,8 +270,8 @@ static void test_keys(void **state)
 
 static void test_order(void **state)
 {
-	static const struct wanted worse = {.rd = 1, .via = 2, .length = 3, .origin = 1, .med = 9,
-					    .first_as = 5};
+	static const struct wanted worse = {
+		.rd = 1, .via = 2, .length = 3, .origin = 1, .med = 9, .first_as = 5};
 	struct wanted better[] = {worse, worse, worse, worse};
 
 	better[0].local_pref = 101;
@@ -367,8 +371,7 @@ static void test_key(void **state)
 /* A VRF stops importing a target, or goes, while it has routes. */
 static void test_reconfigure(void **state)
 {
-	static const char less[] = HEAD
-		"vrf red rd 65000:1 import 65000:7 export 65000:1\n" BLUE;
+	static const char less[] = HEAD "vrf red rd 65000:1 import 65000:7 export 65000:1\n" BLUE;
 
 	announce((struct wanted){.rd = 1, .via = 2});
 	assert_int_equal(hops("red"), 2);
@@ -450,7 +453,8 @@ static void test_held(void **state)
 static void test_locals(void **state)
 {
 	struct bgp_vrf *red = bgp_vrf_by_name("red");
-	struct bgp_prefix prefix = {BGP_VPNV4, 24, {10, 1, 1}}, link = {BGP_VPNV6, 64, {0xfe, 0x80}};
+	struct bgp_prefix prefix = {BGP_VPNV4, 24, {10, 1, 1}},
+			  link = {BGP_VPNV6, 64, {0xfe, 0x80}};
 
 	bgp_local_update(red, &prefix, RTPROT_STATIC, 0, true);
 	bgp_local_update(red, &prefix, RTPROT_KERNEL, 256, true);

@@ -352,6 +352,12 @@ static void random_change(struct model *model, struct pw_lpm **lpms, unsigned in
 		table = entry->table;
 	}
 	prefix_mask(prefix, length);
+	{
+		const struct pw_lpm *lpm = lpms[table];
+		const uint8_t *where = prefix, bits = (uint8_t)length;
+
+		pw_lpm_ahead(&lpm, &where, &bits, 1);
+	}
 	if (add) {
 		result = pw_lpm_add(lpms[table], prefix, length, value);
 		if (!result)

@@ -23,8 +23,7 @@ static int peer = -1; /* our end of a connection that speaks NETLINK_XFRM */
 static char answer[65536] __attribute__((aligned(8)));
 static ssize_t answer_size;
 
-/* ---- the connection ---------------------------------------------------------------------------
- */
+/* ---- the connection ----------------------------------------------------------------------- */
 
 static int receive(void)
 {
@@ -114,8 +113,7 @@ static int teardown(void **state)
 	return fixture_stop(state);
 }
 
-/* ---- "src A dst B ..." as a message
- * -------------------------------------------------------------- */
+/* ---- "src A dst B ..." as a message ------------------------------------------------------- */
 
 static char policy_buffer[2048] __attribute__((aligned(8)));
 
@@ -342,8 +340,7 @@ static void assert_said(const char *words)
 		fail_msg("refused with \"%s\" instead of \"%s\"", said, words);
 }
 
-/* ---- the store
- * ----------------------------------------------------------------------------------- */
+/* ---- the store ---------------------------------------------------------------------------- */
 
 static void test_identity(void **state)
 {
@@ -376,6 +373,8 @@ static void test_identity(void **state)
 		assert_int_equal(get(text, &info), 0);
 		assert_int_equal(info.sel.proto, GRE);
 		snprintf(text, sizeof(text), "index %u dir out mark 3", index);
+		assert_int_equal(get(text, &info), -ENOENT);
+		snprintf(text, sizeof(text), "index %u dir out if_id 3", index);
 		assert_int_equal(get(text, &info), -ENOENT);
 		snprintf(text, sizeof(text), "index %u dir out", index);
 		assert_int_equal(delete (text), 0);
@@ -452,6 +451,7 @@ static void test_order(void **state)
 	assert_int_equal(add("src 172.16.8.0/21 dst 0.0.0.0/0 dir out priority 4 tmpl"), 0);
 	assert_int_equal(first(XFRM_POLICY_OUT, "172.16.15.255", "10.0.0.2", GRE), 4);
 	assert_int_equal(first(XFRM_POLICY_OUT, "172.16.16.0", "10.0.0.2", GRE), UINT32_MAX);
+	assert_int_equal(first(XFRM_POLICY_OUT, "172.16.7.255", "10.0.0.2", GRE), UINT32_MAX);
 	flush();
 	/* Among equals the older, and a replacement takes its place. */
 	assert_int_equal(add("src 10.0.0.1 dst 10.0.0.2 dir out priority 5 tmpl reqid 1"), 0);
@@ -522,8 +522,7 @@ static void test_refusals(void **state)
 	flush();
 }
 
-/* ---- endpoints
- * ------------------------------------------------------------------------------------- */
+/* ---- endpoints ---------------------------------------------------------------------------- */
 
 static uint32_t next_spi = 0x1000;
 
@@ -774,8 +773,26 @@ static void test_late_endpoints(void **state)
 	assert_int_equal(endpoint->sa, 0);
 }
 
-/* ---- inward
- * ----------------------------------------------------------------------------------------- */
+/* The same remote end under another local address: policies between those two are its own. */
+static void test_rebound(void **state)
+{
+	struct pw_link *tunnel = link_named("gre1");
+	struct pw_tunnel other = tunnel->tunnel;
+	uint32_t id = endpoint_of("gre1", "10.0.0.2")->id;
+
+	other.local = address_of("10.1.0.1");
+	assert_return_code(pw_link_set_tunnel(tunnel, &other), 0);
+	settle();
+	assert_int_equal(endpoint_of("gre1", "10.0.0.2")->id, id);
+	assert_int_equal(add("src 10.1.0.1 dst 10.0.0.2 dir out tmpl"), 0);
+	assert_int_equal(pw_endpoint_get(id)->protect, PW_PROTECT_OUT);
+	assert_int_equal(add(OUT "block"), 0);
+	assert_int_equal(pw_endpoint_get(id)->protect, PW_PROTECT_OUT);
+	assert_int_equal(delete ("src 10.1.0.1 dst 10.0.0.2 dir out"), 0);
+	assert_int_equal(pw_endpoint_get(id)->protect, 0);
+}
+
+/* ---- inward ------------------------------------------------------------------------------- */
 
 static void expect_rights(const struct pw_sa_detail *sa, uint16_t rights, uint32_t endpoint)
 {
@@ -795,17 +812,17 @@ static void test_rights(void **state)
 	assert_int_equal(add(IN "tmpl reqid 5"), 0);
 	expect_rights(sa, PW_SA_GRE | PW_SA_MPLS, id);
 	assert_int_equal(update(IN "tmpl reqid 6"), 0);
-	expect_rights(sa, PW_SA_MPLS, id);
+	expect_rights(sa, PW_SA_MPLS, 0);
 	assert_int_equal(update(IN "tmpl reqid 6 use"), 0);
 	expect_rights(sa, PW_SA_GRE | PW_SA_MPLS, id);
 	assert_int_equal(update(IN "tmpl src 10.0.0.2 dst 10.0.0.1"), 0);
 	expect_rights(sa, PW_SA_GRE | PW_SA_MPLS, id);
 	assert_int_equal(update(IN "tmpl spi 1"), 0);
-	expect_rights(sa, PW_SA_MPLS, id);
+	expect_rights(sa, PW_SA_MPLS, 0);
 	assert_int_equal(update(IN "block"), 0);
-	expect_rights(sa, PW_SA_MPLS, id);
+	expect_rights(sa, PW_SA_MPLS, 0);
 	assert_int_equal(add("src 10.0.0.2 dst 10.0.0.1 proto 137 dir in if_id 3 tmpl"), 0);
-	expect_rights(sa, 0, id);
+	expect_rights(sa, 0, 0);
 	flush();
 	expect_rights(sa, PW_SA_GRE | PW_SA_MPLS, id);
 	/* The endpoint goes, and another comes. */
@@ -816,8 +833,7 @@ static void test_rights(void **state)
 	expect_rights(sa, PW_SA_GRE | PW_SA_MPLS, endpoint_of("gre2", "10.0.0.2")->id);
 }
 
-/* ---- header and MTU
- * ----------------------------------------------------------------------------------- */
+/* ---- header and MTU ----------------------------------------------------------------------- */
 
 /*
  * By hand from RFC 4303 2 and those of the algorithms: IV, block (at least 4) and ICV. The
@@ -913,8 +929,7 @@ static void test_ipv6(void **state)
 	assert_int_equal(endpoint_of("gre1", "10.0.0.2")->protect, 0);
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------- */
 
 static const struct nlmsghdr *event(uint16_t type)
 {
@@ -1080,6 +1095,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_use_block_bypass, with_tunnel, teardown),
 		cmocka_unit_test_setup_teardown(test_defaults, with_tunnel, teardown),
 		cmocka_unit_test_setup_teardown(test_late_endpoints, with_tunnel, teardown),
+		cmocka_unit_test_setup_teardown(test_rebound, with_tunnel, teardown),
 		cmocka_unit_test_setup_teardown(test_rights, with_tunnel, teardown),
 		cmocka_unit_test_setup_teardown(test_mtu, with_tunnel, teardown),
 		cmocka_unit_test_setup_teardown(test_ipv6, with_tunnel, teardown),

@@ -14,6 +14,7 @@ static size_t lpm_bytes = (size_t)256 << 20;
 #include <linux/neighbour.h>
 #include <rte_jhash.h>
 
+#include "control/request.h"
 #include "lib/pewter_netlink.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_start, fixture_stop)
@@ -331,6 +332,57 @@ static void test_labels(void **state)
 	assert_return_code(labels_allow(16 + n, 1), 0);
 }
 
+/* ---- looking ahead ------------------------------------------------------------------------ */
+
+/* Whatever is in a message, the look ahead stays within it and changes nothing. */
+static void test_ahead(void **state)
+{
+	struct nlmsghdr *messages[PW_REQUESTS_AHEAD] = {0};
+	struct state before, after;
+	char text[128];
+
+	tunnel_start();
+	for (unsigned int i = 0; i < 1000; i++) {
+		nexthop_text(text, sizeof(text), i * 7919);
+		assert_return_code(take(text), 0);
+	}
+	must("add 2001:db8:5::/48 table 10 encap 100 via ::ffff:198.18.0.1 dev gre1");
+	before = state_now();
+	srand(1);
+	for (unsigned int round = 0; round < 20000; round++) {
+		unsigned int count = 1 + (unsigned int)rand() % PW_REQUESTS_AHEAD;
+
+		for (unsigned int i = 0; i < count; i++) {
+			const struct nlmsghdr *nlh;
+			size_t size;
+
+			if (rand() % 2)
+				nexthop_text(text, sizeof(text), (unsigned int)rand() % 100000);
+			else
+				snprintf(text, sizeof(text),
+					 "add 2001:db8:%x::/48 table 10 encap 1/2/3 via "
+					 "::ffff:198.18.0.1 dev gre1",
+					 rand() & 0xffff);
+			nlh = route_message(text);
+			size = nlh->nlmsg_len;
+			/* Cut off, with a byte or two that are not as they should be. */
+			if (rand() % 4 == 0)
+				size = sizeof(*nlh) + (size_t)rand() % (size - sizeof(*nlh));
+			messages[i] = malloc(size);
+			assert_non_null(messages[i]);
+			memcpy(messages[i], nlh, size);
+			for (unsigned int n = (unsigned int)rand() % 3; n; n--)
+				((uint8_t *)messages[i])[(size_t)rand() % size] = (uint8_t)rand();
+			messages[i]->nlmsg_len = (uint32_t)size;
+		}
+		pw_routes_ahead((const struct nlmsghdr *const *)messages, count);
+		for (unsigned int i = 0; i < count; i++)
+			free(messages[i]);
+	}
+	after = state_now();
+	assert_memory_equal(&before, &after, sizeof(before));
+}
+
 /* ---- memory comes back -------------------------------------------------------------------- */
 
 static size_t resident(void)
@@ -448,6 +500,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_routes, routes_start, routes_stop),
 		TEST(test_neighbours),
 		TEST(test_labels),
+		TEST(test_ahead),
 		TEST(test_memory),
 	};
 

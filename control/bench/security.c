@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What seals the traffic between the PEs: a pair of SAs for each remote PE, each with keys of its
+ * own, and the two policies that ask for them. One algorithm at a time, so that all of them are
+ * measured on the same routes.
+ */
+#include "control/bench/bench.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/xfrm.h>
+
+#include "control/xfrm.h"
+#include "lib/retire.h"
+
+#define CREATE       (NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL)
+#define ROUND        256 /* messages between two rounds of the event loop */
+#define REQID        7
+#define SPI_OUT      0x01000000u
+#define SPI_IN       0x02000000u
+#define PREFIX_PEERS 10        /* of PW_BENCH_PEERS */
+#define ESP_AT       (14 + 20) /* in a frame: Ethernet, IPv4 */
+#define KEY_MAX      128
+#define PROTOCOL_GRE 47
+
+/* One remote PE's, as long as they are there. */
+struct pair {
+	uint32_t id[2]; /* outward, inward */
+	uint64_t number;
+};
+
+static struct pair *pairs;
+static uint32_t pair_count;
+
+/* ---- algorithms -------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name, *suite;
+} short_names[] = {
+	{"gcm128", "aes128gcm16"},      {"gcm192", "aes192gcm16"},       {"gcm256", "aes256gcm16"},
+	{"chacha", "chacha20poly1305"}, {"cbc-sha256", "aes128-sha256"},
+};
+#define SHORT_NAMES (sizeof(short_names) / sizeof(short_names[0]))
+
+const char *pw_bench_algorithm_name(const struct pw_crypto_suite *suite)
+{
+	if (!suite)
+		return NULL;
+	for (unsigned int i = 0; i < SHORT_NAMES; i++)
+		if (!strcmp(short_names[i].suite, suite->name))
+			return short_names[i].name;
+	return suite->name;
+}
+
+const struct pw_crypto_suite *pw_bench_algorithm_find(const char *name)
+{
+	const struct pw_crypto_suite *suite;
+
+	for (unsigned int i = 0; (suite = pw_crypto_suite_at(i)); i++)
+		if (!strcmp(name, suite->name) || !strcmp(name, pw_bench_algorithm_name(suite)))
+			return suite;
+	return NULL;
+}
+
+/* ---- messages ---------------------------------------------------------------------------- */
+
+/* Keys that differ from SA to SA; nobody is to be kept from guessing them. */
+static void key_make(uint32_t spi, uint8_t *key, size_t size)
+{
+	uint64_t random = (uint64_t)spi * 0x9e3779b97f4a7c15u | 1;
+
+	for (size_t i = 0; i < size; i++) {
+		random ^= random >> 12;
+		random ^= random << 25;
+		random ^= random >> 27;
+		key[i] = (uint8_t)(random >> 32);
+	}
+}
+
+static void put_cipher(struct nlmsghdr *nlh, const struct pw_crypto_suite *suite,
+		       const uint8_t *key)
+{
+	_Alignas(8) char room[sizeof(struct xfrm_algo_aead) + KEY_MAX] = {0};
+	size_t bytes = suite->key_bytes;
+
+	if (suite->auth) {
+		struct xfrm_algo *plain = (void *)room;
+
+		snprintf(plain->alg_name, sizeof(plain->alg_name), "%s", suite->cipher);
+		plain->alg_key_len = 8 * (unsigned int)bytes;
+		memcpy(plain->alg_key, key, bytes);
+		mnl_attr_put(nlh, XFRMA_ALG_CRYPT, sizeof(*plain) + bytes, plain);
+	} else {
+		struct xfrm_algo_aead *aead = (void *)room;
+
+		snprintf(aead->alg_name, sizeof(aead->alg_name), "%s", suite->cipher);
+		aead->alg_key_len = 8 * (unsigned int)bytes;
+		aead->alg_icv_len = 8 * suite->icv_bytes;
+		memcpy(aead->alg_key, key, bytes);
+		mnl_attr_put(nlh, XFRMA_ALG_AEAD, sizeof(*aead) + bytes, aead);
+	}
+}
+
+static void put_auth(struct nlmsghdr *nlh, const struct pw_crypto_suite *suite, const uint8_t *key)
+{
+	_Alignas(8) char room[sizeof(struct xfrm_algo_auth) + KEY_MAX] = {0};
+	struct xfrm_algo_auth *auth = (void *)room;
+
+	snprintf(auth->alg_name, sizeof(auth->alg_name), "%s", suite->auth);
+	auth->alg_key_len = 8 * suite->auth_key_bytes;
+	auth->alg_trunc_len = 8 * suite->icv_bytes;
+	memcpy(auth->alg_key, key, suite->auth_key_bytes);
+	mnl_attr_put(nlh, XFRMA_ALG_AUTH_TRUNC, sizeof(*auth) + suite->auth_key_bytes, auth);
+}
+
+/* As `ip xfrm state add ... replay-window 1024` has it. */
+static void put_window(struct nlmsghdr *nlh)
+{
+	_Alignas(8) char room[sizeof(struct xfrm_replay_state_esn) + PW_BENCH_WINDOW / 8] = {0};
+	struct xfrm_replay_state_esn *state = (void *)room;
+
+	state->bmp_len = PW_BENCH_WINDOW / 32;
+	state->replay_window = PW_BENCH_WINDOW;
+	mnl_attr_put(nlh, XFRMA_REPLAY_ESN_VAL, sizeof(room), room);
+}
+
+static int sa_add(const struct pw_crypto_suite *suite, uint32_t spi, uint32_t from, uint32_t to)
+{
+	struct xfrm_usersa_info *info;
+	struct nlmsghdr *nlh =
+		pw_bench_message(XFRM_MSG_NEWSA, CREATE, sizeof(*info), (void **)&info);
+	uint8_t key[2 * KEY_MAX];
+
+	key_make(spi, key, sizeof(key));
+	info->saddr.a4 = htonl(from);
+	info->id.daddr.a4 = htonl(to);
+	info->id.spi = htonl(spi);
+	info->id.proto = IPPROTO_ESP;
+	info->family = AF_INET;
+	info->mode = XFRM_MODE_TRANSPORT;
+	info->reqid = REQID;
+	info->lft = (struct xfrm_lifetime_cfg){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
+	put_cipher(nlh, suite, key);
+	if (suite->auth)
+		put_auth(nlh, suite, key + KEY_MAX);
+	put_window(nlh);
+	return pw_bench_message_handle(NETLINK_XFRM, nlh, "SA", suite->name);
+}
+
+static void prefix_set(xfrm_address_t *address, uint8_t *length, bool remote)
+{
+	address->a4 = htonl(remote ? PW_BENCH_PEERS : PW_BENCH_PE);
+	*length = remote ? PREFIX_PEERS : 32;
+}
+
+/* One policy for all remote PEs; its template leaves the addresses to the tunnel. */
+static int policy_add(bool inward)
+{
+	struct xfrm_user_tmpl template = {
+		.id.proto = IPPROTO_ESP,
+		.family = AF_INET,
+		.reqid = REQID,
+		.mode = XFRM_MODE_TRANSPORT,
+		.aalgos = UINT32_MAX,
+		.ealgos = UINT32_MAX,
+		.calgos = UINT32_MAX,
+	};
+	struct xfrm_userpolicy_info *info;
+	struct nlmsghdr *nlh =
+		pw_bench_message(XFRM_MSG_NEWPOLICY, CREATE, sizeof(*info), (void **)&info);
+
+	info->sel.family = AF_INET;
+	info->sel.proto = PROTOCOL_GRE;
+	prefix_set(&info->sel.saddr, &info->sel.prefixlen_s, inward);
+	prefix_set(&info->sel.daddr, &info->sel.prefixlen_d, !inward);
+	info->lft = (struct xfrm_lifetime_cfg){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
+	info->dir = inward ? XFRM_POLICY_IN : XFRM_POLICY_OUT;
+	info->action = XFRM_POLICY_ALLOW;
+	mnl_attr_put(nlh, XFRMA_TMPL, sizeof(template), &template);
+	return pw_bench_message_handle(NETLINK_XFRM, nlh, "policy", inward ? "in" : "out");
+}
+
+static int flush(void)
+{
+	struct xfrm_usersa_flush *flush;
+	void *none;
+	struct nlmsghdr *nlh = pw_bench_message(XFRM_MSG_FLUSHPOLICY, NLM_F_REQUEST, 0, &none);
+	int ret = pw_bench_message_handle(NETLINK_XFRM, nlh, "policies", "flush");
+
+	if (ret)
+		return ret;
+	nlh = pw_bench_message(XFRM_MSG_FLUSHSA, NLM_F_REQUEST, sizeof(*flush), (void **)&flush);
+	flush->proto = IPPROTO_ESP;
+	return pw_bench_message_handle(NETLINK_XFRM, nlh, "SAs", "flush");
+}
+
+/* ---- all of them ------------------------------------------------------------------------- */
+
+static uint32_t id_of(uint32_t from, uint32_t to)
+{
+	struct pw_sa_wanted wanted = {
+		.source.family = AF_INET,
+		.destination.family = AF_INET,
+		.reqid = REQID,
+		.mode = XFRM_MODE_TRANSPORT,
+	};
+	const struct pw_sa_entry *entry;
+
+	from = htonl(from);
+	to = htonl(to);
+	memcpy(wanted.source.bytes, &from, sizeof(from));
+	memcpy(wanted.destination.bytes, &to, sizeof(to));
+	entry = pw_sa_choose(&wanted);
+	return entry ? entry->id : 0;
+}
+
+static int pair_add(const struct pw_crypto_suite *suite, uint32_t i)
+{
+	uint32_t peer = PW_BENCH_PEERS + 1 + i;
+	int ret = sa_add(suite, SPI_OUT + i, PW_BENCH_PE, peer);
+
+	ret = ret ? ret : sa_add(suite, SPI_IN + i, peer, PW_BENCH_PE);
+	pairs[i] = (struct pair){
+		.id = {id_of(PW_BENCH_PE, peer), id_of(peer, PW_BENCH_PE)},
+		.number = 1,
+	};
+	return ret;
+}
+
+static int pairs_add(const struct pw_crypto_suite *suite, uint32_t count)
+{
+	int ret = 0;
+
+	pairs = calloc(count, sizeof(*pairs));
+	if (!pairs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count && !ret; i++) {
+		ret = pair_add(suite, i);
+		if (i % ROUND == 0)
+			pw_bench_daemon_round();
+	}
+	pair_count = count;
+	ret = ret ? ret : policy_add(false);
+	return ret ? ret : policy_add(true);
+}
+
+int pw_bench_security_set(const struct pw_crypto_suite *suite, uint32_t peers)
+{
+	int ret = pair_count ? flush() : 0;
+
+	free(pairs);
+	pairs = NULL;
+	pair_count = 0;
+	pw_bench_daemon_round();
+	pw_retire_drain();
+	if (!ret && suite)
+		ret = pairs_add(suite, peers);
+	pw_bench_daemon_round();
+	pw_retire_drain();
+	return ret;
+}
+
+const struct pw_sa *pw_bench_sa(uint32_t peer, bool inward)
+{
+	return pw_sa_get(pairs[peer].id[inward]);
+}
+
+uint64_t pw_bench_sa_number(uint32_t peer)
+{
+	return pairs[peer].number++;
+}
+
+static void print_hex(FILE *out, const char *name, const uint8_t *bytes, size_t size)
+{
+	fprintf(out, ",\"%s\":\"", name);
+	for (size_t i = 0; i < size; i++)
+		fprintf(out, "%02x", bytes[i]);
+	fprintf(out, "\"");
+}
+
+void pw_bench_frame_print(FILE *out, const struct pw_bench_row *row, const uint8_t *frame,
+			  size_t length)
+{
+	uint8_t key[2 * KEY_MAX];
+	uint32_t spi;
+
+	memcpy(&spi, frame + ESP_AT, sizeof(spi));
+	spi = ntohl(spi);
+	key_make(spi, key, sizeof(key));
+	fprintf(out, "{\"work\":\"%s\",\"algorithm\":\"%s\",\"spi\":%u",
+		pw_bench_work_names[row->work], pw_bench_algorithm_name(row->suite), spi);
+	print_hex(out, "key", key, row->suite->key_bytes);
+	print_hex(out, "auth_key", key + KEY_MAX, row->suite->auth_key_bytes);
+	print_hex(out, "frame", frame, length);
+	fprintf(out, "}\n");
+}

@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Debian's unmodified strongSwan gives two PEs their keys: charon's XFRM messages go to pewterd,
+IKE goes through the kernel's UDP sockets on the port that pewterd has. Real kernels are customers
+and core. Arguments: drivers (af_xdp, af_packet), or words of the names of tests to run."""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import ike
+from ike import Charon, connection, xfrm_states
+from ike_stream import Stream
+from lab import Lab, Results, Skip, expect, l3vpn, run, wait_for
+
+ADDRESS = {1: '10.255.0.1', 2: '10.255.0.2'}
+CORE = {1: '192.0.2.2', 2: '192.0.2.6'}
+# In force when an IKE daemon takes its own policies away: nothing leaves, nothing is taken.
+BLOCK = 'xfrm policy add src 10.255.0.0/24 dst 10.255.0.0/24 proto gre dir {} priority 4000000000 action block'
+
+
+class Ike:
+    """The PEs of the lab with a charon each."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.charon = {}
+        for n in (1, 2):
+            pe = lab.nodes[f'pe{n}']
+            pe.ip('route', 'add', f'{ADDRESS[3 - n]}/32', 'via', CORE[n], 'src', ADDRESS[n])
+            for way in ('in', 'out'):
+                self.pewter(n).ip(*BLOCK.format(way).split())
+            self.charon[n] = Charon(self.pewter(n)).start()
+
+    def pewter(self, n):
+        return getattr(self.lab, f'pe{n}')
+
+    def load(self, **more):
+        for n in (1, 2):
+            self.charon[n].load(connection(ADDRESS[n], ADDRESS[3 - n], **more))
+
+    def down(self):
+        """No IKE_SA, no SA on either side, whatever the test before left."""
+        for n in (1, 2):
+            self.charon[n].load('')
+            self.charon[n].swanctl('--terminate', '--ike', 'pe', '--force', '--timeout', '5',
+                                   check=False)
+        for n in (1, 2):
+            wait_for(lambda: 'ESTABLISHED' not in self.charon[n].sas(), 10, 'IKE_SAs gone')
+            self.pewter(n).ip('xfrm', 'state', 'flush')
+
+    def up(self, **more):
+        self.load(**more)
+        self.charon[1].initiate()
+        for n in (1, 2):
+            wait_for(lambda: len(self.charon[n].installed()) == 1, 5, 'a CHILD_SA')
+
+
+def text_of(ike_lab):
+    return '\n'.join(f'--- charon {n}\n{c.tail(15)}' for n, c in ike_lab.charon.items())
+
+
+class CoreView:
+    """What is on the core's two links while the block runs, counted by protocol."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def __enter__(self):
+        self.file = os.path.join(self.lab.folder, 'core.pcap')
+        self.process = self.lab.nodes['p'].start('tcpdump', '--immediate-mode', '-U', '-ni', 'pe1', '-w', self.file,
+                                                 stderr=subprocess.PIPE)
+        while b'listening on' not in self.process.stderr.readline():
+            expect(self.process.poll() is None, 'tcpdump ended')
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(0.3)
+        self.process.terminate()
+        self.process.wait(10)
+
+    def count(self, words):
+        done = subprocess.run(['tcpdump', '-nnr', self.file, words], capture_output=True, text=True)
+        return len(done.stdout.splitlines())
+
+    def esp_only(self):
+        esp = self.count('ip proto 50')
+        # "mpls" moves the offsets of what stands behind it, so it is asked apart.
+        others = self.count('mpls') + self.count('ip6 and not icmp6 and not ip6 proto 0') + \
+            self.count('ip and not ip proto 50 and not udp port 500 and not udp port 4500')
+        expect(esp > 0, 'no ESP on the core')
+        expect(others == 0, f'{others} packets on the core are neither ESP nor IKE')
+        return f'{esp} ESP packets, {self.count("udp")} of IKE, 0 others'
+
+
+# ---- the tests -------------------------------------------------------------------------------
+
+def nothing_without_keys(i):
+    """Policies block, no daemon has a connection: nothing leaves PE1."""
+    with CoreView(i.lab) as view:
+        done = i.lab.nodes['red1'].ping('10.2.0.2', check=False)
+        expect('100% packet loss' in done.stdout, done.stdout)
+    expect(view.count('ip') + view.count('mpls') == 0, 'something left PE1')
+
+
+def customers(i):
+    """Pings of both customers, both families, and TCP; the core sees ESP and IKE only."""
+    nodes = i.lab.nodes
+    with CoreView(i.lab) as view:
+        for colour in ('red', 'blue'):
+            nodes[f'{colour}1'].ping('10.2.0.2')
+            nodes[f'{colour}2'].ping('2001:db8:1::2')
+        nodes['red1'].ping('10.2.0.2', '-M', 'do', '-s', '1400')
+        server = nodes['red2'].start('iperf3', '-s', '-1')
+        wait_for(lambda: ':5201' in nodes['red2'].run('ss', '-ltn').stdout, 5, 'iperf3')
+        done = nodes['red1'].run('iperf3', '-c', '10.2.0.2', '-t', '1', '-f', 'm')
+        server.wait(10)
+        rate = float(re.search(r'([\d.]+) Mbits/sec\s+receiver', done.stdout).group(1))
+    expect(rate > 10, f'{rate} Mbit/s')
+    return f'{view.esp_only()}, TCP {rate:.0f} Mbit/s'
+
+
+SUITES = [
+    # (esp_proposals, what `ip xfrm state` must say of each SA)
+    ('aes128gcm16-esn-ecp256', r'aead rfc4106\(gcm\(aes\)\) 0x\w{40} .*128'),
+    ('aes256gcm16-noesn', r'aead rfc4106\(gcm\(aes\)\) 0x\w{72} .*128'),
+    ('chacha20poly1305-esn-curve25519', r'aead rfc7539esp\(chacha20,poly1305\) 0x\w{72} .*128'),
+    ('aes128-sha256-esn-ecp256', r'auth-trunc hmac\(sha256\) 0x\w{64} .*128(.|\n)*enc cbc\(aes\) 0x\w{32} '),
+    ('aes256-sha512-noesn-modp2048', r'auth-trunc hmac\(sha512\) 0x\w{128} .*256(.|\n)*enc cbc\(aes\) 0x\w{64} '),
+]
+
+
+def suite(i, proposal, pattern):
+    i.down()
+    i.up(esp=proposal)
+    for n in (1, 2):
+        states = [state for state in xfrm_states(i.pewter(n))]
+        expect(len(states) == 2, f'PE{n} has {len(states)} SAs')
+        for state in states:
+            expect(re.search(pattern, state['text']), state['text'])
+            expect(('esn' in state['text']) == ('-esn' in proposal), state['text'])
+    return customers(i)
+
+
+def certificates(i):
+    """A CA, a key and a certificate for each PE, made with strongSwan's own pki."""
+    i.down()
+    folder = os.path.join(i.lab.folder, 'pki')
+    os.makedirs(folder, exist_ok=True)
+
+    def pki(out, *arguments):
+        done = subprocess.run(['pki', *arguments], capture_output=True, check=True, cwd=folder)
+        with open(os.path.join(folder, out), 'wb') as file:
+            file.write(done.stdout)
+
+    for name in ('ca', 'pe1', 'pe2'):
+        pki(name + '.key', '--gen', '--type', 'ecdsa', '--size', '256', '--outform', 'pem')
+    pki('ca.pem', '--self', '--ca', '--in', 'ca.key', '--type', 'ecdsa', '--dn', 'C=CH, O=Pewter, CN=CA', '--outform', 'pem')
+    for n in (1, 2):
+        pki(f'pe{n}.pub', '--pub', '--in', f'pe{n}.key', '--type', 'ecdsa', '--outform', 'pem')
+        pki(f'pe{n}.pem', '--issue', '--cacert', 'ca.pem', '--cakey', 'ca.key', '--in', f'pe{n}.pub',
+            '--dn', f'C=CH, O=Pewter, CN=pe{n}.example', '--san', f'pe{n}.example', '--outform', 'pem')
+    for n in (1, 2):
+        for kind, name in (('x509', f'pe{n}.pem'), ('x509ca', 'ca.pem'), ('private', f'pe{n}.key')):
+            target = os.path.join(i.charon[n].folder, kind)
+            os.makedirs(target, exist_ok=True)
+            with open(os.path.join(folder, name)) as source, open(os.path.join(target, name), 'w') as copy:
+                copy.write(source.read())
+        i.charon[n].load(connection(ADDRESS[n], ADDRESS[3 - n], auth='pubkey', certs=f'certs = pe{n}.pem',
+                                    local_id=f'pe{n}.example', remote_id=f'pe{3 - n}.example'))
+    i.charon[1].initiate()
+    expect(i.charon[1].said(r"authentication of 'pe2.example' with ECDSA\S* successful"), i.charon[1].tail())
+    return customers(i)
+
+
+def rekey_child(i):
+    i.down()
+    i.up(esp='aes128gcm16-esn-ecp256')
+    with Stream(i.lab) as stream:
+        for n in (1, 2, 1):
+            before = i.charon[n].installed()[0]['number']
+            i.charon[n].swanctl('--rekey', '--child', 'gre')
+            wait_for(lambda: any(c['number'] > before for c in i.charon[n].installed()), 5, 'the rekey')
+            time.sleep(1)
+    return '3 rekeys, ' + stream.nothing_lost()
+
+
+def rekey_ike(i):
+    with Stream(i.lab) as stream:
+        for n in (1, 2):
+            i.charon[n].swanctl('--rekey', '--ike', 'pe')
+            time.sleep(1.5)
+    expect(len(i.charon[1].said('IKE_SA pe.* rekeyed between')) >= 2, i.charon[1].tail())
+    return stream.nothing_lost()
+
+
+def reauthenticate(i):
+    """Make before break: the new IKE_SA and its CHILD_SA first."""
+    with Stream(i.lab) as stream:
+        i.charon[1].swanctl('--rekey', '--ike', 'pe', '--reauth')
+        time.sleep(2)
+    expect(i.charon[1].said('initiator did not reauthenticate|reauthenticating IKE_SA'), i.charon[1].tail())
+    wait_for(lambda: len(i.charon[1].installed()) == 1, 10, 'one CHILD_SA')
+    return stream.nothing_lost()
+
+
+def rekey_every_second(i, seconds=60):
+    i.down()
+    i.up(esp='aes128gcm16-esn-ecp256')
+    with Stream(i.lab) as stream:
+        end, rekeys = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            begin = time.monotonic()
+            i.charon[1 + rekeys % 2].swanctl('--rekey', '--child', 'gre')
+            rekeys += 1
+            time.sleep(max(0, 1 - (time.monotonic() - begin)))
+    done = len(i.charon[1].said(r'CHILD_SA gre\{\d+\} established'))
+    expect(rekeys >= seconds * 0.7, f'only {rekeys} rekeys in {seconds} s')
+    return f'{rekeys} rekeys in {seconds} s ({done} CHILD_SAs so far), {stream.nothing_lost()}'
+
+
+def counts(i):
+    """What --list-sas says is what was sent, and when it was last used."""
+    i.down()
+    i.up()
+    i.lab.nodes['red1'].run('ping', '-n', '-q', '-c', '40', '-i', '0.01', '-W', '5', '-s', '100', '10.2.0.2')
+    packets = {}
+    for n in (1, 2):
+        child = wait_for(lambda: i.charon[n].installed(), 5, 'a CHILD_SA')[0]
+        for way in ('in', 'out'):
+            packets[n, way] = child[way]
+    # GRE 4, label 4, IP 20, ICMP 8, data 100
+    for key, said in packets.items():
+        expect(said['packets'] == 40 and said['bytes'] == 40 * 136, f'{key}: {said}')
+    time.sleep(3)
+    for n in (1, 2):
+        child = i.charon[n].installed()[0]
+        for way in ('in', 'out'):
+            expect(child[way]['ago'] is not None and 2 <= child[way]['ago'] <= 6, f'{n} {way}: {child[way]}')
+    return f'40 packets, {40 * 136} bytes each way on both PEs, used {child["in"]["ago"]} s ago'
+
+
+def trap(i):
+    """The first packet asks for keys; none leaves in clear."""
+    i.down()
+    i.load(start='trap')
+    for n in (1, 2):
+        expect(not xfrm_states(i.pewter(n)), 'there are SAs already')
+    with CoreView(i.lab) as view:
+        begin = time.monotonic()
+        i.lab.nodes['red1'].start('ping', '-n', '-i', '0.02', '-c', '100', '10.2.0.2')
+        wait_for(lambda: i.charon[1].installed(), 10, 'an SA by the first packet')
+        took = time.monotonic() - begin
+        i.lab.nodes['red1'].ping('10.2.0.2')
+    expect(i.charon[1].said('creating acquire job'), i.charon[1].tail())
+    return f'up within {took:.1f} s; {view.esp_only()}'
+
+
+def lifetime_time(i):
+    """Soft lifetimes by time: charon rekeys by EXPIRE events of pewterd."""
+    i.down()
+    i.up(child='life_time = 8s\n rekey_time = 3s\n rand_time = 0s')
+    with Stream(i.lab) as stream:
+        time.sleep(7.5)
+    n = len({c['number'] for c in i.charon[1].children()})
+    said = i.charon[1].said(r'received a XFRM_MSG_EXPIRE|creating rekey job for CHILD_SA ESP/0x\w+')
+    expect(any('rekey job' in line for line in said), i.charon[1].tail())
+    return f'{n} CHILD_SAs shown, {stream.nothing_lost()}'
+
+
+def lifetime_bytes(i):
+    i.down()
+    i.up(child='life_bytes = 400000\n rekey_bytes = 200000\n rand_bytes = 0')
+    before = {n: len(i.charon[n].said('creating rekey job for CHILD_SA ESP')) for n in (1, 2)}
+    with Stream(i.lab) as stream:
+        time.sleep(6)
+    jobs = sum(len(i.charon[n].said('creating rekey job for CHILD_SA ESP')) - before[n] for n in (1, 2))
+    expect(jobs >= 2, f'{jobs} rekeys for {stream.sent} packets of 136 bytes each way')
+    return f'{jobs} rekeys by bytes, {stream.nothing_lost()}'
+
+
+def lifetime_hard(i):
+    """An SA that nobody rekeys ends when its life does, and no traffic passes it after."""
+    i.down()
+    i.up(child='life_bytes = 50000\n rekey_bytes = 0')
+    drops = i.pewter(1).drop('sa-none')
+    i.lab.nodes['red1'].run('ping', '-n', '-q', '-f', '-c', '1000', '-W', '1', '10.2.0.2', check=False)
+    wait_for(lambda: not any(state['src'] == ADDRESS[1] for state in xfrm_states(i.pewter(1))), 5, 'the SA to end')
+    expect(i.pewter(1).drop('sa-none') > drops, 'nothing was dropped')
+    wait_for(lambda: i.charon[1].said('creating delete job for CHILD_SA ESP'), 5, 'charon to hear of it')
+
+
+def dead_peer(i):
+    """PE2's core link dies: DPD takes the SAs, traffic is dropped, and comes back by the trap."""
+    i.down()
+    i.load(start='trap', connection='dpd_delay = 1s', child='dpd_action = trap')
+    wait_for(lambda: i.lab.nodes['red1'].ping('10.2.0.2', count=1, check=False).returncode == 0, 20, 'a first answer')
+    p = i.lab.nodes['p']
+    p.ip('link', 'set', 'pe2', 'down')
+    try:
+        begin = time.monotonic()
+        wait_for(lambda: not i.charon[1].installed(), 40, 'DPD')
+        took = time.monotonic() - begin
+        wait_for(lambda: not [s for s in xfrm_states(i.pewter(1)) if 'aead' in s['text']], 5, 'the SAs to go')
+        drops = i.pewter(1).drop('sa-none')
+        with CoreView(i.lab) as view:
+            i.lab.nodes['red1'].ping('10.2.0.2', check=False)
+        expect(i.pewter(1).drop('sa-none') > drops, 'not counted as sa-none')
+        expect(view.count('ip proto 47 or mpls') == 0, 'in clear on the core')
+    finally:
+        p.ip('link', 'set', 'pe2', 'up')
+        p.ip('route', 'replace', '10.255.0.2/32', 'via', '192.0.2.5')
+    begin = time.monotonic()
+    wait_for(lambda: i.lab.nodes['red1'].ping('10.2.0.2', count=1, check=False).returncode == 0, 60, 'traffic again')
+    return f'SAs gone after {took:.1f} s, traffic back {time.monotonic() - begin:.1f} s after the link'
+
+
+def charon_killed(i):
+    """SAs are the daemon's: they go on without charon, and its successor takes over."""
+    i.down()
+    i.up(start='trap', child='reqid = 7')
+    with Stream(i.lab) as stream:
+        i.charon[1].kill()
+        time.sleep(2)
+        i.charon[1].start()
+        i.charon[1].load(connection(ADDRESS[1], ADDRESS[2], start='trap', child='reqid = 7'))
+        time.sleep(2)
+        i.charon[1].initiate()
+        time.sleep(1)
+    return stream.nothing_lost()
+
+
+def charon_stopped(i):
+    """charon takes its policies and SAs with it: then the block is in force, not clear text."""
+    i.down()
+    i.up()
+    i.lab.nodes['red1'].ping('10.2.0.2')
+    i.charon[1].stop()
+    try:
+        expect(not xfrm_states(i.pewter(1)), 'SAs are left')
+        nothing_without_keys(i)
+    finally:
+        i.charon[1].start()
+
+
+def pewterd_killed(i):
+    """charon sleeps meanwhile; the first packet after brings new SAs."""
+    i.down()
+    i.up(start='trap', child='reqid = 1')
+    i.lab.nodes['red1'].ping('10.2.0.2')
+    i.pewter(1).kill()
+    before = i.charon[1].cpu_seconds()
+    time.sleep(5)
+    used = (i.charon[1].cpu_seconds() - before) * 20
+    expect(used < 10, f'charon used {used} % of a core without pewterd')
+    expect(i.charon[1].process.poll() is None, 'charon ended')
+    xfrm = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), 'docs', 'examples', 'pe1.xfrm')
+    i.pewter(1).batch.insert(0, xfrm)
+    with CoreView(i.lab) as view:
+        i.pewter(1).start()
+        for way in ('in', 'out'):
+            i.pewter(1).ip(*BLOCK.format(way).split())
+        before, begin = i.charon[1].cpu_seconds(), time.monotonic()
+        wait_for(lambda: i.lab.nodes['red1'].ping('10.2.0.2', count=1, check=False).returncode == 0, 60, 'traffic again')
+        back = time.monotonic() - begin
+    expect(view.count('ip proto 47 or mpls') == 0, 'in clear on the core')
+    time.sleep(3)
+    later = (i.charon[1].cpu_seconds() - before) * 100 / (time.monotonic() - begin)
+    expect(later < 15, f'charon used {later} % of a core after')
+    i.charon[1].swanctl('--rekey', '--child', 'gre', check=False)
+    i.lab.nodes['red1'].ping('10.2.0.2')
+    return f'charon used {used:.1f} % of a core meanwhile; traffic back {back:.1f} s after pewterd'
+
+
+TESTS = [
+    ('nothing leaves without keys', nothing_without_keys),
+    *[(f'PSK, {proposal}', suite, proposal, pattern) for proposal, pattern in SUITES],
+    ('X.509 certificates', certificates),
+    ('CHILD_SA rekey under 1,000 packets a second', rekey_child),
+    ('IKE_SA rekey under load', rekey_ike),
+    ('reauthentication, make before break', reauthenticate),
+    ('true counts and use times', counts),
+    ('trap: the first packet brings the SA up', trap),
+    ('soft lifetime by time', lifetime_time),
+    ('soft lifetime by bytes', lifetime_bytes),
+    ('hard lifetime by bytes', lifetime_hard),
+    ('DPD with a dead peer', dead_peer),
+    ('charon killed and restarted', charon_killed),
+    ('charon stopped: nothing in clear', charon_stopped),
+    ('pewterd killed and restarted under charon', pewterd_killed),
+    ('a rekey every second for a minute', rekey_every_second),
+]
+
+
+def main():
+    results = Results()
+    drivers = [word for word in sys.argv[1:] if word in ('af_xdp', 'af_packet')]
+    words = [word for word in sys.argv[1:] if word not in drivers]
+    for driver in drivers or ['af_xdp', 'af_packet']:
+        with Lab() as lab:
+            try:
+                ike.need_strongswan()
+                l3vpn(lab, driver)
+                both = Ike(lab)
+            except Skip as why:
+                print(f'skip {driver}: {why}', flush=True)
+                continue
+            except Exception as error:
+                print(f'FAIL {driver}: the lab did not come up: {error}', flush=True)
+                results.failed += 1
+                continue
+            for name, function, *arguments in TESTS:
+                if words and not any(word in name for word in words):
+                    continue
+                before = results.failed
+                results.check(f'{driver}: {name}', function, both, *arguments)
+                if results.failed > before:
+                    print(text_of(both), flush=True)
+    return results.status()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
