@@ -196,6 +196,32 @@ static inline void pw_lookup4_in(const struct pw_lpm *const *lpms, const uint32_
 	pw_lookup_decide_burst(mbufs, ids, edges, n, false);
 }
 
+/** Packets of a burst that are looked up together once all have been seen. */
+struct pw_lookup_burst {
+	uint16_t count;
+	uint16_t at[PW_LOOKUP_BURST]; /* where in the burst they are */
+	struct rte_mbuf *mbufs[PW_LOOKUP_BURST];
+	const struct pw_lpm *lpms[PW_LOOKUP_BURST];
+	uint32_t addresses[PW_LOOKUP_BURST];
+	rte_edge_t edges[PW_LOOKUP_BURST];
+};
+
+/**
+ * Looks them up and says where they go. While anybody watches, they go to the stage of the lookup
+ * (@p stage) instead, so that a watched packet is seen at every stage of its way.
+ */
+static inline void pw_lookup4_burst(const struct pw_worker *worker, struct pw_lookup_burst *burst,
+				    rte_edge_t *edges, rte_edge_t stage)
+{
+	for (uint16_t i = 0; i < burst->count; i++)
+		burst->edges[i] = stage;
+	if (likely(!worker->watch))
+		pw_lookup4_in(burst->lpms, burst->addresses, burst->mbufs, burst->edges,
+			      burst->count);
+	for (uint16_t i = 0; i < burst->count; i++)
+		edges[burst->at[i]] = burst->edges[i];
+}
+
 static inline void pw_lookup4(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n)
 {
 	const struct pw_lpm *lpms[PW_LOOKUP_BURST];

@@ -7,6 +7,7 @@
 #include "dataplane/receive/ip.h"
 #include "dataplane/table/endpoint.h"
 #include "dataplane/transmit/esp.h"
+#include "drivers/crypto_inline.h"
 
 #include <netinet/in.h>
 #include <rte_ether.h>
@@ -44,6 +45,7 @@ struct pending {
 };
 
 struct burst {
+	uint64_t opened; /* bit i: by the port already, not to be given to the engine */
 	uint16_t count;
 	struct pending pending[BURST];
 	uint64_t numbers[BURST];
@@ -145,12 +147,32 @@ static inline enum pw_drop admit(struct pw_worker *worker, const struct pw_sa *s
 	return PW_DROP_NONE;
 }
 
-/* No SA: not ours to take if it only passes by, or else nobody's. */
+/* No SA: not ours to take if it only passes by, or else nobody's. What a port has opened or spoilt
+ * (of an SA that is going) must not pass by. */
 static rte_edge_t unknown(struct rte_mbuf *mbuf, enum pw_drop drop)
 {
-	if (pw_packet(mbuf)->esp_mode == PW_ESP_LOCAL)
+	if (pw_packet(mbuf)->esp_mode == PW_ESP_LOCAL ||
+	    mbuf->ol_flags & (RTE_MBUF_F_RX_SEC_OFFLOAD | RTE_MBUF_F_RX_SEC_OFFLOAD_FAILED))
 		return pw_stage_drop(mbuf, drop);
 	return pw_ip_version(mbuf) == 6 ? EDGE_IPV6 : EDGE_IPV4;
+}
+
+/* What the port did to a packet that was admitted; false: dropped. */
+static bool take_from_port(struct pw_worker *worker, const struct pw_sa *sa, struct rte_mbuf *mbuf,
+			   rte_edge_t *edge, struct burst *burst)
+{
+	switch (pw_inline_ingress(sa->inlined, mbuf)) {
+	case PW_INLINE_OPENED:
+		burst->opened |= UINT64_C(1) << burst->count;
+		burst->ops[burst->count].status = PW_CRYPTO_OK;
+		return true;
+	case PW_INLINE_FAILED:
+		worker->sa[sa->id].icv_failures++;
+		*edge = pw_stage_drop(mbuf, PW_DROP_ESP_ICV);
+		return false;
+	default:
+		return true;
+	}
 }
 
 static void gather(struct pw_worker *worker, void **objs, rte_edge_t *edges, uint16_t n,
@@ -187,6 +209,9 @@ static void gather(struct pw_worker *worker, void **objs, rte_edge_t *edges, uin
 			edges[i] = pw_stage_drop(mbuf, drop);
 			continue;
 		}
+		if (unlikely(sa->inlined) &&
+		    !take_from_port(worker, sa, mbuf, &edges[i], burst))
+			continue;
 		burst->pending[burst->count++].at = i;
 	}
 }
@@ -363,14 +388,35 @@ static void accept_run(struct pw_worker *worker, void **objs, rte_edge_t *edges,
 	}
 }
 
+/* The engine opens what no port has. */
+static void open_burst(struct pw_worker *worker, struct burst *burst)
+{
+	uint16_t last;
+
+	if (likely(!burst->opened)) {
+		pw_crypto_open(worker->crypto, burst->ops, burst->count);
+		return;
+	}
+	for (uint16_t i = 0; i < burst->count; i = last) {
+		bool opened = burst->opened >> i & 1;
+
+		last = i + 1;
+		while (last < burst->count && (burst->opened >> last & 1) == opened)
+			last++;
+		if (!opened)
+			pw_crypto_open(worker->crypto, &burst->ops[i], last - i);
+	}
+}
+
 static void burst_input(struct pw_worker *worker, void **objs, rte_edge_t *edges, uint16_t n)
 {
 	struct burst burst;
 	uint16_t last;
 
 	burst.count = 0;
+	burst.opened = 0;
 	gather(worker, objs, edges, n, &burst);
-	pw_crypto_open(worker->crypto, burst.ops, burst.count);
+	open_burst(worker, &burst);
 	for (uint16_t i = 0; i < burst.count; i = last) {
 		const struct pending *pending = &burst.pending[i];
 

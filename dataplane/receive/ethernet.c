@@ -29,6 +29,13 @@ static rte_edge_t to_kernel(struct rte_mbuf *mbuf, const struct pw_interface *in
 	return EDGE_PUNT;
 }
 
+/* ESP to this PE need not be looked up: esp-input knows its destinations. */
+static inline bool is_esp(const struct rte_ipv4_hdr *ip)
+{
+	return ip->next_proto_id == IPPROTO_ESP &&
+	       !(ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_OFFSET_MASK | RTE_IPV4_HDR_MF_FLAG));
+}
+
 static rte_edge_t ip(struct rte_mbuf *mbuf, const struct pw_interface *interface, uint16_t header,
 		     bool v6)
 {
@@ -47,15 +54,8 @@ static rte_edge_t ip(struct rte_mbuf *mbuf, const struct pw_interface *interface
 			     pw_ipv6_is_link_local(ip6->dst_addr)))
 			return to_kernel(mbuf, interface, PW_DROP_PUNT_NO_FACE);
 	}
-	/* ESP to this PE need not be looked up: esp-input knows its destinations. */
-	if (!v6) {
-		const struct rte_ipv4_hdr *ip4 = rte_pktmbuf_mtod(mbuf, const void *);
-
-		if (ip4->next_proto_id == IPPROTO_ESP &&
-		    !(ip4->fragment_offset &
-		      RTE_BE16(RTE_IPV4_HDR_OFFSET_MASK | RTE_IPV4_HDR_MF_FLAG)))
-			return EDGE_ESP;
-	}
+	if (!v6 && is_esp(rte_pktmbuf_mtod(mbuf, const void *)))
+		return EDGE_ESP;
 	return v6 ? EDGE_IPV6 : EDGE_IPV4;
 }
 
@@ -188,8 +188,8 @@ static void tally_count(struct pw_worker *worker, struct tally *tally)
 }
 
 /*
- * An IPv4 packet without options and with nothing wrong, to this router's MAC, that is not ESP:
- * ready to be looked up. Returns where it entered; or NULL, when nothing has changed and frame()
+ * An IPv4 packet without options and with nothing wrong, to this router's MAC: ready to be looked
+ * up. Returns where it entered; or NULL, when nothing has changed and frame()
  * will say what it is. Written for few instructions; what passes here, passes there too.
  */
 static inline const struct pw_entry *plain(struct pw_worker *worker, struct tally *tally,
@@ -229,8 +229,7 @@ static inline const struct pw_entry *plain(struct pw_worker *worker, struct tall
 	room = mbuf->data_len - header;
 	total = rte_be_to_cpu_16(ip->total_length);
 	if (unlikely(total < sizeof(*ip) || total > room || pw_ipv4_sum(ip) != 0xffff ||
-		     no_octet[ip->src_addr & 0xff] | no_octet[ip->dst_addr & 0xff] ||
-		     ip->next_proto_id == IPPROTO_ESP))
+		     no_octet[ip->src_addr & 0xff] | no_octet[ip->dst_addr & 0xff]))
 		return NULL;
 	if (unlikely(tally->interface != entry->interface)) {
 		tally_count(worker, tally);
@@ -248,32 +247,10 @@ static inline const struct pw_entry *plain(struct pw_worker *worker, struct tall
 	return entry;
 }
 
-/* The plain packets of a burst, and where in the burst they were. */
-struct plain_burst {
-	uint16_t count;
-	uint16_t at[PW_LOOKUP_BURST];
-	struct rte_mbuf *mbufs[PW_LOOKUP_BURST];
-	const struct pw_lpm *lpms[PW_LOOKUP_BURST];
-	uint32_t addresses[PW_LOOKUP_BURST];
-	rte_edge_t edges[PW_LOOKUP_BURST];
-};
-
-static void look_up(const struct pw_worker *worker, struct plain_burst *burst, rte_edge_t *edges)
-{
-	for (uint16_t i = 0; i < burst->count; i++)
-		burst->edges[i] = EDGE_IPV4;
-	/* A watched packet goes by every stage of its way. */
-	if (likely(!worker->watch))
-		pw_lookup4_in(burst->lpms, burst->addresses, burst->mbufs, burst->edges,
-			      burst->count);
-	for (uint16_t i = 0; i < burst->count; i++)
-		edges[burst->at[i]] = burst->edges[i];
-}
-
 static void burst_input(struct pw_worker *worker, struct recent *recent, struct tally *tally,
 			uint32_t generation, void **objs, rte_edge_t *edges, uint16_t n)
 {
-	struct plain_burst burst;
+	struct pw_lookup_burst burst;
 
 	burst.count = 0;
 	for (uint16_t i = 0; i < n; i++) {
@@ -286,12 +263,15 @@ static void burst_input(struct pw_worker *worker, struct recent *recent, struct 
 			edges[i] = frame(worker, recent, objs[i]);
 			continue;
 		}
+		if (is_esp(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i], const void *))) {
+			edges[i] = EDGE_ESP;
+			continue;
+		}
 		burst.lpms[burst.count] = entry->lpm4;
 		burst.mbufs[burst.count] = objs[i];
 		burst.at[burst.count++] = i;
 	}
-	if (burst.count)
-		look_up(worker, &burst, edges);
+	pw_lookup4_burst(worker, &burst, edges, EDGE_IPV4);
 }
 
 static uint16_t ethernet_input(struct rte_graph *graph, struct rte_node *node, void **objs,

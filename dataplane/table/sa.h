@@ -42,9 +42,12 @@ struct pw_sa_state {
 	struct pw_seqwindow window __attribute__((aligned(64)));
 };
 
+struct pw_inline;
+
 struct pw_sa {
 	const struct pw_crypto_key *key; /* NULL: no SA */
 	struct pw_sa_state *state;
+	const struct pw_inline *inlined; /* its sessions on ports (crypto_inline.h); NULL: none */
 	uint64_t sequence_limit; /* highest number that may be sent */
 	uint32_t id;
 	uint32_t spi; /* network byte order */
@@ -65,7 +68,7 @@ struct pw_sa {
 	uint8_t source[16]; /* IPv4 in the first 4 bytes, rest 0 */
 	uint8_t destination[16];
 	uint32_t if_id;
-	uint32_t pad[9];
+	uint32_t pad[7];
 };
 static_assert(sizeof(struct pw_sa) == 128, "two cache lines");
 

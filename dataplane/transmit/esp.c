@@ -5,8 +5,11 @@
  *
  * All workers share an SA's numbers: each takes as many as it has packets for, in one addition,
  * so none is used twice and none is kept for later.
+ *
+ * Where the port by which a whole frame leaves has a session of the SA, the NIC encrypts instead.
  */
 #include "dataplane/transmit/esp.h"
+#include "drivers/crypto_inline.h"
 
 #include <netinet/in.h>
 #include <rte_udp.h>
@@ -48,12 +51,27 @@ static void write_iv(struct pw_worker *worker, const struct pw_sa *sa, uint8_t *
 		pw_crypto_random_iv(worker->crypto, esp + PW_ESP_HEADER);
 }
 
+/* The NIC is to seal it as it sends it; false: the engine is. */
+static bool by_port(const struct pw_sa *sa, struct rte_mbuf *mbuf)
+{
+	const struct pw_packet *packet = pw_packet(mbuf);
+	const struct pw_port_table *port;
+
+	if (packet->esp_mode != PW_ESP_FRAME || packet->port >= PW_PORTS)
+		return false;
+	port = pw_port_get(packet->port);
+	return port && pw_inline_has(sa->inlined, port->ethdev) &&
+	       pw_inline_egress(sa->inlined, port->ethdev, mbuf, packet->esp_at - sa->esp_at,
+				sa->esp_at, sa->flags & PW_SA_IPV6);
+}
+
 static void number_run(struct pw_worker *worker, const struct pw_sa *sa, void **objs,
 		       uint16_t first, uint16_t count, rte_edge_t *edges, struct burst *burst)
 {
 	uint64_t number = __atomic_fetch_add(&sa->state->sequence, count, __ATOMIC_RELAXED) + 1;
 	uint16_t around = PW_ESP_HEADER + sa->iv_bytes + sa->icv_bytes;
 	struct pw_sa_counters *counters = &worker->sa[sa->id];
+	bool inlined = sa->inlined && !sa->inlined->ingress;
 	bool esn = sa->flags & PW_SA_ESN;
 	uint64_t bytes = 0, passed = 0;
 
@@ -84,7 +102,8 @@ static void number_run(struct pw_worker *worker, const struct pw_sa *sa, void **
 		bytes +=
 			op->text_bytes - 2 - esp[PW_ESP_HEADER + sa->iv_bytes + op->text_bytes - 2];
 		passed++;
-		burst->packet[burst->count++] = i;
+		if (likely(!inlined) || !by_port(sa, mbuf))
+			burst->packet[burst->count++] = i;
 		edges[i] = packet->esp_mode == PW_ESP_FRAME ? EDGE_TRANSMIT : EDGE_ETHERNET;
 	}
 	counters->packets += passed;
