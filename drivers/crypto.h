@@ -196,6 +196,9 @@ unsigned int pw_crypto_seal(struct pw_crypto_worker *worker, struct pw_crypto_op
 unsigned int pw_crypto_open(struct pw_crypto_worker *worker, struct pw_crypto_op *ops,
 			    unsigned int count);
 
+/** Fetches into the cache what a small packet needs of a key. Any thread. */
+void pw_crypto_key_prefetch(const struct pw_crypto_key *key);
+
 /**
  * Writes an unpredictable 16-byte IV: output of AES-256 in counter mode under a key that this
  * worker got from getrandom() and that is used for nothing else. Without that key the next block

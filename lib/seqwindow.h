@@ -59,6 +59,12 @@ static inline uint64_t pw_seqwindow_extend(const struct pw_seqwindow *window, ui
 	return high << 32 | low;
 }
 
+/** Where the 32 bits of a number's mark are, to be fetched into the cache. */
+static inline const void *pw_seqwindow_word(const struct pw_seqwindow *window, uint32_t low)
+{
+	return &window->words[low >> PW_SEQWINDOW_SHIFT & window->mask];
+}
+
 /**
  * Before the ICV is checked: false when the number is too old, seen, or zero. Changes nothing.
  * Any thread.

@@ -124,7 +124,32 @@ static rte_edge_t inner_ip(struct rte_mbuf *mbuf, const struct pw_interface *tun
 	return v6 ? EDGE_IPV6 : EDGE_IPV4;
 }
 
-static rte_edge_t decapsulate(struct pw_worker *worker, struct rte_mbuf *mbuf)
+/* The last packet's match: packets of one remote end often come in a row. */
+struct recent {
+	struct pw_endpoint_key key;
+	uint32_t id; /* 0 = none yet */
+};
+
+static inline bool same_key(const struct pw_endpoint_key *one, const struct pw_endpoint_key *other)
+{
+	uint64_t a[5], b[5];
+
+	memcpy(a, one, sizeof(a));
+	memcpy(b, other, sizeof(b));
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]));
+}
+
+static uint32_t find(struct recent *recent, const struct pw_endpoint_key *key)
+{
+	if (!recent->id || !same_key(&recent->key, key)) {
+		recent->id = pw_endpoint_find(key);
+		recent->key = *key;
+	}
+	return recent->id;
+}
+
+static rte_edge_t decapsulate(struct pw_worker *worker, struct recent *recent,
+			      struct rte_mbuf *mbuf)
 {
 	struct pw_packet *packet = pw_packet(mbuf);
 	struct pw_endpoint_key key = {.vrf = packet->vrf};
@@ -143,7 +168,7 @@ static rte_edge_t decapsulate(struct pw_worker *worker, struct rte_mbuf *mbuf)
 	} else {
 		key.flags = PW_ENDPOINT_MATCH_MPLS_IN_IP;
 	}
-	id = pw_endpoint_find(&key);
+	id = find(recent, &key);
 	if (unlikely(!id))
 		return pw_stage_drop(mbuf, miss(&key));
 	endpoint = pw_endpoint_get(id);
@@ -178,10 +203,11 @@ static rte_edge_t decapsulate(struct pw_worker *worker, struct rte_mbuf *mbuf)
 static uint16_t gre_input(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct pw_worker *worker = pw_worker();
+	struct recent recent = {.id = 0};
 	rte_edge_t edges[n];
 
 	for (uint16_t i = 0; i < n; i++)
-		edges[i] = decapsulate(worker, objs[i]);
+		edges[i] = decapsulate(worker, &recent, objs[i]);
 	pw_stage_next(graph, node, edges, objs, n);
 	return n;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <rte_malloc.h>
+#include <rte_prefetch.h>
 #include <rte_ring.h>
 
 #include "dataplane/table/endpoint.h"
@@ -69,6 +70,23 @@ const struct pw_sa *pw_sa_find(uint32_t spi, uint16_t vrf, bool v6, const uint8_
 		if (likely(matches(sa, spi, vrf, v6, destination)))
 			return sa;
 	}
+}
+
+void pw_sa_find_prefetch(uint32_t spi)
+{
+	rte_prefetch0(&__atomic_load_n(&current, __ATOMIC_CONSUME)->slots[hash(spi)]);
+}
+
+uint32_t pw_sa_find_guess(uint32_t spi)
+{
+	const struct index *index = __atomic_load_n(&current, __ATOMIC_CONSUME);
+	union slot slot = {
+		.word = __atomic_load_n(&index->slots[hash(spi)].word, __ATOMIC_ACQUIRE)};
+
+	if (slot.spi != spi || slot.id >= PW_SAS)
+		return 0;
+	rte_prefetch0(&pw_sas.map[slot.id]);
+	return slot.id;
 }
 
 static void insert(struct index *index, union slot slot)

@@ -48,7 +48,7 @@ struct pw_sa {
 	const struct pw_crypto_key *key; /* NULL: no SA */
 	struct pw_sa_state *state;
 	const struct pw_inline *inlined; /* its sessions on ports (crypto_inline.h); NULL: none */
-	uint64_t sequence_limit; /* highest number that may be sent */
+	uint64_t sequence_limit;         /* highest number that may be sent */
 	uint32_t id;
 	uint32_t spi; /* network byte order */
 	uint16_t flags;
@@ -96,6 +96,13 @@ static inline const struct pw_sa *pw_sa_get(uint32_t id)
  * NULL when there is none. Any worker.
  */
 const struct pw_sa *pw_sa_find(uint32_t spi, uint16_t vrf, bool v6, const uint8_t *destination);
+
+/**
+ * The inward lookup in three steps, so that a burst's cache misses overlap: fetch where an SPI
+ * is looked for; the id that is likely found there (0: none), fetching where its object is noted.
+ */
+void pw_sa_find_prefetch(uint32_t spi);
+uint32_t pw_sa_find_guess(uint32_t spi);
 
 /** The longest payload of ESP whose outer packet has at most @p mtu bytes; 0 if none fits. */
 static inline uint16_t pw_sa_payload_max(const struct pw_sa *sa, uint16_t mtu)

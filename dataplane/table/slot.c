@@ -90,11 +90,11 @@ static void id_reclaim(void *context, uint64_t id)
 
 int pw_slot_set(struct pw_slots *slots, uint32_t id, const void *object)
 {
-	uint32_t old = slots->map[id];
-	uint32_t new;
+	uint32_t old, new;
 
 	if (!slots->free_objects_count)
 		pw_retire_drain();
+	old = slots->map[id]; /* what waited for its grace period may have freed the id */
 	if (!slots->free_objects_count)
 		return -ENOSPC;
 	new = slots->free_objects[--slots->free_objects_count];

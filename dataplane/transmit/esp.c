@@ -86,8 +86,11 @@ static void number_run(struct pw_worker *worker, const struct pw_sa *sa, void **
 		if (unlikely(number > sa->sequence_limit)) {
 			edges[i] = pw_stage_drop(mbuf, PW_DROP_ESP_SEQUENCE);
 			if (!__atomic_exchange_n(&sa->state->exhausted, 1, __ATOMIC_RELAXED)) {
-				pw_sa_notice_put(PW_SA_NOTICE_EXHAUSTED, sa->id);
-				worker->punted = true;
+				if (pw_sa_notice_put(PW_SA_NOTICE_EXHAUSTED, sa->id))
+					worker->punted = true;
+				else
+					__atomic_store_n(&sa->state->exhausted, 0,
+							 __ATOMIC_RELAXED);
 			}
 			continue;
 		}
@@ -134,6 +137,31 @@ static void seal(struct pw_worker *worker, void **objs, rte_edge_t *edges, struc
 	}
 }
 
+/* Of packets of many SAs, all that will be read of each, one step for all after the other. */
+static void prefetch(const struct pw_worker *worker, void **objs, uint16_t n)
+{
+	uint32_t varied = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		varied |= pw_packet(objs[i])->sa ^ pw_packet(objs[0])->sa;
+	if (likely(!varied))
+		return;
+	for (uint16_t i = 0; i < n; i++)
+		rte_prefetch0(&pw_sas.map[pw_packet(objs[i])->sa]);
+	for (uint16_t i = 0; i < n; i++) {
+		rte_prefetch0(pw_sa_get(pw_packet(objs[i])->sa));
+		rte_prefetch0(&worker->sa[pw_packet(objs[i])->sa]);
+	}
+	for (uint16_t i = 0; i < n; i++) {
+		const struct pw_sa *sa = pw_sa_get(pw_packet(objs[i])->sa);
+
+		if (!sa->key)
+			continue;
+		rte_prefetch0(sa->state);
+		pw_crypto_key_prefetch(sa->key);
+	}
+}
+
 static void burst_output(struct pw_worker *worker, void **objs, rte_edge_t *edges, uint16_t n)
 {
 	bool udp6 = false;
@@ -141,6 +169,7 @@ static void burst_output(struct pw_worker *worker, void **objs, rte_edge_t *edge
 	uint16_t count;
 
 	burst.count = 0;
+	prefetch(worker, objs, n);
 	for (uint16_t i = 0; i < n; i += count) {
 		const struct pw_sa *sa = pw_sa_get(pw_packet(objs[i])->sa);
 

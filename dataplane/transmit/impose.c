@@ -255,7 +255,7 @@ static rte_edge_t impose(struct pw_worker *worker, struct rte_mbuf *mbuf)
 		     !(packet->flags & PW_PACKET_LABELLED)))
 		return pw_stage_drop(mbuf, PW_DROP_TUNNEL_NO_VRF);
 	if (unlikely(mbuf->pkt_len + labels > endpoint->mtu)) {
-		if (pw_too_big(mbuf, endpoint->mtu - labels))
+		if (pw_too_big(mbuf, endpoint->mtu > labels ? endpoint->mtu - labels : 0))
 			return EDGE_FRAGMENT;
 		return packet->reason == PW_DROP_MPLS_MTU ? PW_STAGE_DROP : EDGE_ICMP;
 	}
