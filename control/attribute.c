@@ -16,7 +16,7 @@ static int attribute_check(struct pw_request *request, const struct nlattr *attr
 		return pw_refuse(request, attribute, -EOPNOTSUPP,
 				 "%s attribute %u is not supported", what, type);
 	policy += type;
-	if (table[type])
+	if (table[type] && !policy->last)
 		return pw_refuse(request, attribute, -EINVAL, "%s is there twice", policy->name);
 	if (size < policy->min || (policy->max && size > policy->max)) {
 		if (policy->min == policy->max)

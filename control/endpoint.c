@@ -134,7 +134,15 @@ static void remote_refresh(struct pw_remote *remote)
 
 int pw_endpoint_protection_changed(uint32_t id)
 {
-	return remotes[id] && !remotes[id]->orphan ? pw_remote_publish(remotes[id]) : 0;
+	struct pw_remote *remote = remotes[id];
+	int ret;
+
+	if (!remote || remote->orphan)
+		return 0;
+	remote->refs++; /* publishing may end a grace period, and with it the last user */
+	ret = pw_remote_publish(remote);
+	pw_endpoint_drop(id);
+	return ret;
 }
 
 void pw_endpoint_way_leaks(void)
@@ -144,7 +152,7 @@ void pw_endpoint_way_leaks(void)
 
 bool pw_endpoints_resolve(void)
 {
-	struct pw_remote *remote;
+	struct pw_remote *remote, *next;
 
 	if (!any_dirty)
 		return false;
@@ -155,8 +163,12 @@ bool pw_endpoints_resolve(void)
 		if (!vrf_dirty[vrf])
 			continue;
 		vrf_dirty[vrf] = false;
-		LIST_FOREACH (remote, &by_vrf[vrf], by_vrf)
+		for (remote = LIST_FIRST(&by_vrf[vrf]); remote; remote = next) {
+			remote->refs++; /* as in pw_endpoint_protection_changed() */
 			remote_refresh(remote);
+			next = LIST_NEXT(remote, by_vrf);
+			pw_endpoint_drop(remote->id);
+		}
 	}
 	return true;
 }
@@ -373,7 +385,7 @@ void pw_endpoint_tunnel_changed(struct pw_link *tunnel)
 {
 	struct end *end = ends[tunnel->index];
 	struct pw_endpoint_key match;
-	struct pw_remote *remote;
+	struct pw_remote *remote, *next;
 	uint16_t vrf = pw_tunnel_vrf(&tunnel->tunnel);
 	struct pw_address any = {.family = tunnel->tunnel.local.family};
 
@@ -390,11 +402,14 @@ void pw_endpoint_tunnel_changed(struct pw_link *tunnel)
 		remote_rebind(remote, tunnel, vrf);
 	if (end_fix(end, tunnel))
 		pw_warning("%s: its remote end cannot be used", tunnel->name);
-	LIST_FOREACH (remote, &end->remotes, by_tunnel) {
+	for (remote = LIST_FIRST(&end->remotes); remote; remote = next) {
+		remote->refs++;
 		pw_remote_resolve(remote);
 		if (pw_remote_publish(remote))
 			pw_endpoint_underlay_changed(vrf);
 		pw_nexthop_endpoint_changed(remote->id);
+		next = LIST_NEXT(remote, by_tunnel);
+		pw_endpoint_drop(remote->id);
 	}
 	/* Legs through a tunnel whose remote changed want the other endpoint. */
 	pw_nexthop_link_changed(tunnel);

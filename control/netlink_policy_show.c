@@ -27,6 +27,10 @@ static struct xfrm_userpolicy_info info_of(const struct pw_policy *policy)
 	info.sel = policy->selector;
 	info.lft = policy->lifetime;
 	info.curlft.add_time = policy->added;
+	/* As in the kernel, the last use; IKE daemons tell by it whether a peer is there. */
+	if (policy->templated)
+		info.curlft.use_time = pw_sa_pair_used(&policy->source, &policy->destination,
+						       policy->template.reqid);
 	info.priority = policy->priority;
 	info.index = policy->index;
 	info.dir = policy->direction;

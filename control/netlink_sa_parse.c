@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "control/links.h"
+#include "drivers/crypto_inline.h"
+#include "drivers/port.h"
 
 #define TFC_MAX    PW_CRYPTO_TEXT_MAX
 #define NAME_BYTES 64
@@ -27,7 +29,8 @@ const struct pw_attribute_policy pw_netlink_sa_policy[XFRMA_MAX + 1] = {
 	[XFRMA_ENCAP] = {"XFRMA_ENCAP", SIZE(struct xfrm_encap_tmpl)},
 	[XFRMA_SEC_CTX] = {"XFRMA_SEC_CTX", .min = 1},
 	[XFRMA_LTIME_VAL] = {"XFRMA_LTIME_VAL", SIZE(struct xfrm_lifetime_cur)},
-	[XFRMA_REPLAY_VAL] = {"XFRMA_REPLAY_VAL", SIZE(struct xfrm_replay_state)},
+	/* charon, to move an SA, sends what it read with what it read later behind it. */
+	[XFRMA_REPLAY_VAL] = {"XFRMA_REPLAY_VAL", SIZE(struct xfrm_replay_state), .last = true},
 	[XFRMA_REPLAY_THRESH] = {"XFRMA_REPLAY_THRESH", SIZE(uint32_t)},
 	[XFRMA_ETIMER_THRESH] = {"XFRMA_ETIMER_THRESH", SIZE(uint32_t)},
 	[XFRMA_SRCADDR] = {"XFRMA_SRCADDR", SIZE(xfrm_address_t)},
@@ -39,7 +42,7 @@ const struct pw_attribute_policy pw_netlink_sa_policy[XFRMA_MAX + 1] = {
 	[XFRMA_MARK] = {"XFRMA_MARK", SIZE(struct xfrm_mark)},
 	[XFRMA_TFCPAD] = {"XFRMA_TFCPAD", SIZE(uint32_t)},
 	[XFRMA_REPLAY_ESN_VAL] = {"XFRMA_REPLAY_ESN_VAL",
-		.min = sizeof(struct xfrm_replay_state_esn)},
+		.min = sizeof(struct xfrm_replay_state_esn), .last = true},
 	[XFRMA_SA_EXTRA_FLAGS] = {"XFRMA_SA_EXTRA_FLAGS", SIZE(uint32_t)},
 	[XFRMA_PROTO] = {"XFRMA_PROTO", SIZE(uint8_t)},
 	[XFRMA_PAD] = {"XFRMA_PAD", .ignored = true},
@@ -298,18 +301,32 @@ static int info_parse(struct pw_request *request, const struct xfrm_usersa_info 
 
 /* ---- attributes ---------------------------------------------------------------------------- */
 
-static int offload_refuse(struct pw_request *request, const struct nlattr *attribute)
+static int offload_parse(struct pw_request *request, const struct nlattr *attribute,
+			 struct pw_sa_detail *model)
 {
 	struct xfrm_user_offload offload;
+	const struct pw_port *port;
 	const struct pw_link *link;
 
+	if (!attribute)
+		return 0;
 	memcpy(&offload, mnl_attr_get_payload(attribute), sizeof(offload));
+	if (offload.flags & ~(XFRM_OFFLOAD_IPV6 | XFRM_OFFLOAD_INBOUND))
+		return pw_refuse(request, attribute, -EOPNOTSUPP,
+				 "offload flags %#x are not supported: only crypto is offloaded",
+				 offload.flags);
 	link = pw_link_by_index((uint32_t)offload.ifindex);
 	if (!link)
 		return pw_refuse(request, attribute, -ENODEV, "no link has index %d",
 				 offload.ifindex);
-	return pw_refuse(request, attribute, -EOPNOTSUPP,
-			 "%s cannot take an SA: it has no inline crypto", link->name);
+	port = link->kind == PW_LINK_PORT ? pw_port_find(link->port) : NULL;
+	if (!port || !pw_inline_port_has(port->ethdev))
+		return pw_refuse(request, attribute, -EOPNOTSUPP,
+				 "%s cannot take an SA: it has no inline crypto", link->name);
+	offload.flags &= XFRM_OFFLOAD_INBOUND; /* as it is told again */
+	model->offload = offload;
+	model->offload_ethdev = port->ethdev;
+	return 0;
 }
 
 static int unsupported_check(struct pw_request *request, const struct nlattr *const *in)
@@ -327,7 +344,7 @@ static int unsupported_check(struct pw_request *request, const struct nlattr *co
 		if (in[unsupported[i].type])
 			return pw_refuse(request, in[unsupported[i].type], -EOPNOTSUPP, "%s",
 					 unsupported[i].text);
-	return in[XFRMA_OFFLOAD_DEV] ? offload_refuse(request, in[XFRMA_OFFLOAD_DEV]) : 0;
+	return 0;
 }
 
 static int encap_parse(struct pw_request *request, const struct nlattr *attribute,
@@ -411,6 +428,7 @@ int pw_netlink_sa_parse(struct pw_request *request, struct pw_sa_detail *model,
 	memcpy(&info, mnl_nlmsg_get_payload(request->nlh), sizeof(info));
 	ret = info_parse(request, &info, model);
 	ret = ret ? ret : unsupported_check(request, in);
+	ret = ret ? ret : offload_parse(request, in[XFRMA_OFFLOAD_DEV], model);
 	ret = ret ? ret : suite_parse(request, in, model, keys);
 	ret = ret ? ret : encap_parse(request, in[XFRMA_ENCAP], model);
 	ret = ret ? ret : padding_parse(request, in, model);

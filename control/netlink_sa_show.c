@@ -134,6 +134,8 @@ void pw_netlink_sa_put_attributes(struct nlmsghdr *nlh, struct pw_sa_detail *sa,
 		mnl_attr_put_u32(nlh, XFRMA_TFCPAD, sa->tfc_pad);
 	put_mark(nlh, sa);
 	pw_sa_replay_put(nlh, sa);
+	if (pw_sa_inline_offloaded(sa))
+		mnl_attr_put(nlh, XFRMA_OFFLOAD_DEV, sizeof(sa->offload), &sa->offload);
 	if (sa->entry.if_id)
 		mnl_attr_put_u32(nlh, XFRMA_IF_ID, sa->entry.if_id);
 	if (sa->mapping_age)

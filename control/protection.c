@@ -311,9 +311,13 @@ static bool template_fits(const struct pw_policy *policy, const struct pw_sa_ent
 
 static bool sa_may_carry(const struct pw_sa_entry *entry, uint8_t protocol)
 {
+	static const uint8_t any[sizeof(entry->source.bytes)];
 	const struct pw_policy *policy =
 		pw_policy_select(XFRM_POLICY_IN, &entry->source, &entry->destination, protocol);
 
+	/* Whose tunnel would it be? Any remote end's, past the policy that is for that one. */
+	if (memcmp(entry->source.bytes, any, sizeof(any)) == 0)
+		return false;
 	if (!policy)
 		return pw_policy_default(XFRM_POLICY_IN) != XFRM_USERPOLICY_BLOCK;
 	if (policy->action == XFRM_POLICY_BLOCK)

@@ -78,6 +78,7 @@ struct pw_attribute_policy {
 	const char *name;  /* as the UAPI has it: "RTA_GATEWAY"; NULL = not taken */
 	uint16_t min, max; /* payload bytes; max 0 = unlimited */
 	bool ignored;      /* accepted and not used: says so here rather than in silence */
+	bool last;         /* may be there twice: the last one counts, as in the kernel */
 };
 int pw_request_attributes(struct pw_request *request, size_t header_size, const char *what,
 			  const struct pw_attribute_policy *policy, uint16_t max,

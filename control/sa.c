@@ -162,6 +162,24 @@ const struct pw_sa_entry *pw_sa_choose(const struct pw_sa_wanted *wanted)
 	return best;
 }
 
+uint64_t pw_sa_pair_used(const struct pw_address *source, const struct pw_address *destination,
+			 uint32_t reqid)
+{
+	struct pw_sa_entry *entry;
+	struct pw_sa_usage usage;
+	uint64_t last = 0;
+
+	LIST_FOREACH (entry, pair_bucket(source, destination), by_pair) {
+		if (!pw_address_same(&entry->source, source) ||
+		    !pw_address_same(&entry->destination, destination) ||
+		    (reqid && entry->reqid != reqid))
+			continue;
+		pw_sa_usage(entry->detail, &usage);
+		last = usage.last_used > last ? usage.last_used : last;
+	}
+	return last;
+}
+
 /* ---- what workers see --------------------------------------------------------------------- */
 
 static uint16_t hot_flags(const struct pw_sa_detail *sa)
@@ -188,6 +206,7 @@ static void hot_build(const struct pw_sa_detail *sa, struct pw_sa *hot)
 	memset(hot, 0, sizeof(*hot));
 	hot->key = sa->key;
 	hot->state = sa->state;
+	hot->inlined = sa->inlined;
 	hot->sequence_limit =
 		sa->flags & XFRM_STATE_ESN ? UINT64_MAX - (UINT64_C(1) << 32) : UINT32_MAX;
 	hot->id = entry->id;
@@ -250,6 +269,10 @@ void pw_sa_set_rights(uint32_t id, bool gre, bool mpls, uint32_t endpoint)
 	sa->mpls = mpls;
 	sa->endpoint = endpoint;
 	ret = pw_sa_publish(sa);
+	if (ret && sa->bound) { /* what the workers have may allow more: better nothing */
+		pw_sa_unbind(id);
+		sa->bound = false;
+	}
 	if (ret)
 		pw_error("SA %#x: its rights cannot be changed: %s", ntohl(sa->entry.spi),
 			 strerror(-ret));
@@ -299,6 +322,7 @@ static void sa_free(struct pw_sa_detail *sa)
 	if (sa->entry.id)
 		pw_slot_free(&pw_sas, sa->entry.id);
 	pw_sa_key_retire(sa->key);
+	pw_sa_inline_retire(sa->inlined);
 	pw_sa_state_retire(sa->state);
 	pw_secret_free(sa->secret);
 	free(sa);
@@ -346,6 +370,7 @@ static int worker_part_make(struct pw_sa_detail *sa, const struct pw_sa_keys *ke
 {
 	int ret = keys_make(sa, keys, why);
 
+	ret = ret ? ret : pw_sa_inline_make(sa, why);
 	if (ret)
 		return ret;
 	sa->state = pw_sa_replay_new(sa, replay);
@@ -464,6 +489,7 @@ uint32_t pw_sa_acquire_larva(const struct pw_sa_wanted *wanted, uint32_t endpoin
 
 int pw_xfrm_init(void)
 {
+	pw_sa_inline_init();
 	pw_netlink_sa_init();
 	pw_netlink_sa_event_init();
 	return pw_policy_init();
@@ -478,4 +504,5 @@ void pw_xfrm_fini(void)
 	pw_policy_fini();
 	pw_sa_lifetime_fini();
 	pw_sa_inward_fini();
+	pw_sa_inline_fini();
 }

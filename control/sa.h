@@ -11,6 +11,8 @@
 #include "control/request.h"
 #include "control/xfrm.h"
 
+struct pw_inline;
+
 #define PW_SA_BITMAP_WORDS (PW_SEQWINDOW_MAX / 32)
 #define PW_SA_LARVA_MS     30000 /* as net.core.xfrm_acq_expires */
 #define PW_SA_SPI_MIN      256   /* RFC 4303 2.1: 0 .. 255 are reserved */
@@ -24,7 +26,9 @@ struct pw_sa_detail {
 	const struct pw_crypto_suite *suite; /* NULL: a larva */
 	struct xfrm_selector selector;
 	struct xfrm_lifetime_cfg limits;
-	struct xfrm_encap_tmpl encap; /* encap_type 0: not in UDP */
+	struct xfrm_encap_tmpl encap;     /* encap_type 0: not in UDP */
+	struct xfrm_user_offload offload; /* ifindex 0: to no port in particular */
+	uint16_t offload_ethdev;          /* of its port */
 	struct pw_mark set_mark;
 	uint32_t seq;          /* of the acquire that it answers, or the daemon's own */
 	uint32_t window;       /* numbers that may come late, 0 = no replay check */
@@ -39,6 +43,7 @@ struct pw_sa_detail {
 	/* The workers' part. */
 	struct pw_crypto_key *key;
 	struct pw_sa_state *state;
+	struct pw_inline *inlined; /* NULL: the engine does it all */
 	uint8_t *secret; /* keys for root's eyes: cipher, then HMAC; memory of lib/secret.h */
 	uint16_t vrf;    /* where the destination is local */
 	bool inward;     /* it is, there */
@@ -121,6 +126,29 @@ bool pw_sa_address_local(const struct pw_address *address, uint16_t *vrf);
 void pw_sa_steer(struct pw_sa_detail *sa);
 void pw_sa_unsteer(struct pw_sa_detail *sa);
 void pw_sa_inward_fini(void);
+
+/* ---- sa_inline.c: inline crypto of ports ---------------------------------------------------- */
+
+/**
+ * Sessions on the ports that can; the SA has its keys. 0, or, only where a port was asked for or
+ * without memory, -errno with a sentence.
+ */
+int pw_sa_inline_make(struct pw_sa_detail *sa, char *why);
+
+/** Freed when no worker and no port needs it any more. NULL is allowed. */
+void pw_sa_inline_retire(struct pw_inline *inlined);
+
+/** Does the port that was asked for do it (still)? */
+bool pw_sa_inline_offloaded(const struct pw_sa_detail *sa);
+
+/**
+ * The SA's direction changed: sessions the other way. Returns those it had, for
+ * pw_sa_inline_turned() once the workers have been told.
+ */
+struct pw_inline *pw_sa_inline_turn(struct pw_sa_detail *sa);
+void pw_sa_inline_turned(struct pw_sa_detail *sa, struct pw_inline *old);
+void pw_sa_inline_init(void);
+void pw_sa_inline_fini(void);
 
 /* ---- sa_replay.c ---------------------------------------------------------------------------- */
 

@@ -58,10 +58,12 @@ static void move(struct pw_sa_detail *sa)
 {
 	uint16_t vrf;
 	bool inward = pw_sa_address_local(&sa->entry.destination, &vrf);
+	bool turned = inward != sa->inward;
+	struct pw_inline *inlined = NULL;
 	char text[PW_ADDRESS_TEXT];
 	int ret;
 
-	if (inward == sa->inward && vrf == sa->vrf)
+	if (!turned && vrf == sa->vrf)
 		return;
 	pw_sa_unsteer(sa);
 	if (sa->bound)
@@ -72,7 +74,11 @@ static void move(struct pw_sa_detail *sa)
 	pw_sa_steer(sa);
 	if (sa->entry.larval)
 		return;
+	if (turned)
+		inlined = pw_sa_inline_turn(sa);
 	ret = pw_sa_publish(sa);
+	if (turned)
+		pw_sa_inline_turned(sa, inlined);
 	if (ret)
 		pw_error("SA %#x to %s cannot be received with: %s", ntohl(sa->entry.spi),
 			 pw_address_format(&sa->entry.destination, text),

@@ -59,6 +59,13 @@ struct pw_sa_wanted {
  */
 const struct pw_sa_entry *pw_sa_choose(const struct pw_sa_wanted *wanted);
 
+/**
+ * When an SA between these two addresses was last used, of @p reqid unless that is 0: seconds
+ * since 1970, 0 = never. (sa.c)
+ */
+uint64_t pw_sa_pair_used(const struct pw_address *source, const struct pw_address *destination,
+			 uint32_t reqid);
+
 /** By id in pw_sas, or NULL. (sa.c) */
 const struct pw_sa_entry *pw_sa_entry_get(uint32_t id);
 

@@ -173,6 +173,11 @@ int pw_inline_port_add(uint16_t ethdev, const char *name, char *why)
 	return 0;
 }
 
+bool pw_inline_port_has(uint16_t ethdev)
+{
+	return ethdev < RTE_MAX_ETHPORTS && ports[ethdev].context != NULL;
+}
+
 void pw_inline_port_remove(uint16_t ethdev)
 {
 	struct port *port = &ports[ethdev];

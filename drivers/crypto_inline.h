@@ -45,6 +45,9 @@ int pw_inline_port_add(uint16_t ethdev, const char *name, char *why);
  */
 void pw_inline_port_remove(uint16_t ethdev);
 
+/** Has it been added? */
+bool pw_inline_port_has(uint16_t ethdev);
+
 /* ---- SAs: control thread ------------------------------------------------------------------ */
 
 /** What a port must know of an SA. Nothing is kept of it, but by the NIC. */

@@ -5,16 +5,19 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include <rte_ether.h>
+
 #include "drivers/port_internal.h"
 
 /**
- * memif:SOCKET[,role=client][,id=N]: shared memory with another program on this machine
- * (VPP, another Pewter).
+ * memif:SOCKET[,role=client][,id=N][,mac=ADDRESS]: shared memory with another program on this
+ * machine (VPP, another Pewter).
  */
 struct memif {
 	char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	bool client;
 	unsigned int id;
+	struct rte_ether_addr mac; /* zero: made from the port's name */
 };
 
 static int memif_option(const char *option, struct memif *memif)
@@ -25,6 +28,11 @@ static int memif_option(const char *option, struct memif *memif)
 		memif->client = false;
 	else if (strcmp(option, "role=client") == 0)
 		memif->client = true;
+	else if (strncmp(option, "mac=", 4) == 0)
+		return rte_ether_unformat_addr(option + 4, &memif->mac) == 0 &&
+				       rte_is_valid_assigned_ether_addr(&memif->mac)
+			       ? 0
+			       : -EINVAL;
 	else if (sscanf(option, "id=%u%c", &memif->id, &rest) != 1)
 		return -EINVAL;
 	return 0;
@@ -49,8 +57,8 @@ static int memif_parse(const struct pw_port_spec *spec, struct memif *memif, cha
 	while ((option = strsep(&next, ",")))
 		if (memif_option(option, memif) < 0)
 			return pw_port_refuse(-EINVAL, error, size,
-					      "memif: \"%s\" is not role=server, role=client or "
-					      "id=NUMBER",
+					      "memif: \"%s\" is not role=server, role=client, "
+					      "id=NUMBER or mac=ADDRESS",
 					      option);
 	return 0;
 }
@@ -76,6 +84,8 @@ static int memif_create(struct pw_port_device *device, char *error, size_t size)
 	if (result)
 		return result;
 	pw_port_stable_mac(device->port.spec.name, device->port.mac);
+	if (!rte_is_zero_ether_addr(&memif.mac))
+		memcpy(device->port.mac, &memif.mac, sizeof(device->port.mac));
 	snprintf(arguments, sizeof(arguments),
 		 "role=%s,id=%u,socket=%s,socket-abstract=no,mac=%02x:%02x:%02x:%02x:%02x:%02x",
 		 memif.client ? "client" : "server", memif.id, memif.socket, mac[0], mac[1], mac[2],

@@ -40,6 +40,10 @@ PACKAGES_DEMO="iproute2 netbase iputils-ping ethtool traceroute tcpdump iperf3 p
 PACKAGES_CHECK="git clang-format dpdk-dev libclang-rt-14-dev python3 python3-scapy python3-pyroute2 frr"
 # BGP speakers of the lab tests; their services are neither started nor enabled.
 PACKAGES_BGP="frr gobgpd bird2"
+# strongSwan, for the lab tests and scripts/quickstart --ike; a NAT for the tests.
+PACKAGES_IKE="charon-systemd strongswan-swanctl strongswan-pki libstrongswan-standard-plugins
+	libstrongswan-extra-plugins"
+PACKAGES_NAT="nftables conntrack"
 
 # Installs what is missing of the packages named; says nothing when nothing is.
 packages() { # PACKAGE...
@@ -82,6 +86,9 @@ packages_without_services() { # PACKAGE...
 	[ -z "$made" ] || rm -f $policy
 	[ $status = 0 ] || exit $status
 	[ ! -d /run/systemd/system ] || for package in "${new[@]}"; do
+		case $package in
+		charon-systemd) package=strongswan ;; # as its service is called
+		esac
 		systemctl -q disable "${package%2}" 2> /dev/null
 	done
 	return 0

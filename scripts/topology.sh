@@ -180,12 +180,12 @@ lab_down() {
 	for file in "$lab_state"/*.pid; do
 		[ -e "$file" ] || continue
 		pid=$(cat "$file")
-		grep -qs pewterd "/proc/$pid/comm" && kill "$pid" 2> /dev/null
+		grep -qsE 'pewterd|charon' "/proc/$pid/comm" && kill "$pid" 2> /dev/null
 		for ((i = 0; i < 50; i++)); do
 			kill -0 "$pid" 2> /dev/null || break
 			sleep 0.1
 		done
-		grep -qs pewterd "/proc/$pid/comm" && kill -9 "$pid" 2> /dev/null
+		grep -qsE 'pewterd|charon' "/proc/$pid/comm" && kill -9 "$pid" 2> /dev/null
 	done
 	for node in $NODES; do
 		[ ! -e "/run/netns/$(ns "$node")" ] || ip netns del "$(ns "$node")"

@@ -350,13 +350,21 @@ struct pw_bench_sealed {
 };
 
 /**
- * Makes about @p count packets of a stream in the place of those before; fewer where the memory
- * would be too much. On a worker. 0 or -errno.
+ * Makes about @p count packets for each worker that has SAs of its own, or for all together, in
+ * the place of those before; fewer where the memory would be too much. 0 or -errno, having said
+ * why.
  */
-int pw_bench_sealed_make(struct pw_bench_sealed *sealed, struct pw_bench_stream *stream,
-			 uint32_t count);
-const uint8_t *pw_bench_sealed_first(const struct pw_bench_sealed *sealed, uint16_t *length);
-void pw_bench_sealed_free(struct pw_bench_sealed *sealed);
+int pw_bench_seal_ahead(const struct pw_bench_row *row, uint32_t count, bool marked, uint64_t seed);
+void pw_bench_sealed_free(void);
+
+/** What a worker's packets are taken from; NULL if the row's do not arrive sealed. */
+struct pw_bench_sealed *pw_bench_sealed_of(const struct pw_bench_row *row, uint16_t worker);
+
+/** How many were taken of those that the row's workers, or one of them, had. */
+uint32_t pw_bench_sealed_used(const struct pw_bench_row *row);
+
+/** The first frame. */
+const uint8_t *pw_bench_sealed_first(uint16_t *length);
 
 /** Hands out copies of the next up to @p n; 0 when there are no more. */
 uint16_t pw_bench_sealed_take(struct pw_bench_sealed *sealed, struct rte_mbuf **packets,
@@ -401,9 +409,6 @@ int pw_bench_measure(struct pw_bench_row *row, struct pw_bench_sample *sample);
  */
 int pw_bench_on_worker(void (*fn)(void *context), void *context);
 int pw_bench_on_workers(uint16_t workers, void (*fn)(void *context), void *const contexts[]);
-
-/** What a worker's packets that arrive sealed are taken from. */
-struct pw_bench_sealed *pw_bench_sealed_of(const struct pw_bench_row *row, uint16_t worker);
 
 /* ---- lookup.c ---------------------------------------------------------------------------- */
 

@@ -16,10 +16,11 @@
 #include "dataplane/worker.h"
 #include "drivers/port_bench.h"
 
-#define SHIM 8  /* GRE and a label */
-#define PART 4  /* of a repetition's time */
-#define WARM 4  /* bursts */
-#define MOST 16 /* bursts at once */
+#define SHIM  8 /* GRE and a label */
+#define PART  4 /* of a repetition's time */
+#define WARM  4 /* bursts */
+#define TRIES 8
+#define MOST  16 /* bursts at once */
 
 struct floor {
 	const struct pw_bench_row *row;
@@ -139,11 +140,21 @@ static int run(const struct pw_bench_row *row, bool keys, double *cycles)
 	return ret;
 }
 
-int pw_bench_floor(const struct pw_bench_row *row, struct pw_bench_sample *sample)
+static int both(const struct pw_bench_row *row, struct pw_bench_sample *sample)
 {
 	int ret = run(row, false, &sample->floor);
 
 	if (ret || row->peers == 1)
 		return ret;
 	return run(row, true, &sample->floor_keys);
+}
+
+/* What was measured is not thrown away because its floor was preempted. */
+int pw_bench_floor(const struct pw_bench_row *row, struct pw_bench_sample *sample)
+{
+	int ret = 1;
+
+	for (int try = 0; try < TRIES && ret == 1; try++)
+		ret = both(row, sample);
+	return ret;
 }

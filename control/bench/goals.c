@@ -63,6 +63,20 @@ static int judge(FILE *out, const struct goal *goal, const char *unit, double is
 	return !met;
 }
 
+/* The whole time; but packets that arrive sealed are copied from memory, which workers share. */
+static int judge_two(FILE *out, const struct goal *goal, const struct pw_bench_result *one,
+		     const struct pw_bench_result *two)
+{
+	bool stages = goal->work == PW_BENCH_ESP_DISPOSE;
+	double is = stages ? 2 * one->cycles.min / two->cycles.min
+			   : 2 * one->whole.min / two->whole.min;
+
+	return judge(out, goal,
+		     stages ? ", two workers against one (stages)"
+			    : ", two workers against one (whole)",
+		     is, "at least", TWO_WORKERS, is >= TWO_WORKERS);
+}
+
 int pw_bench_goals(FILE *out, const struct pw_bench_row *rows, int count)
 {
 	struct pw_bench_result one, two;
@@ -81,9 +95,7 @@ int pw_bench_goals(FILE *out, const struct pw_bench_row *rows, int count)
 			missed += judge(out, goal, ", times the floor", one.ratio, "at most",
 					goal->ratio, one.ratio <= goal->ratio);
 		if (goal->two && find(rows, count, goal, 2, &two))
-			missed += judge(out, goal, ", two workers against one (whole)",
-					2 * one.whole.min / two.whole.min, "at least", TWO_WORKERS,
-					2 * one.whole.min >= TWO_WORKERS * two.whole.min);
+			missed += judge_two(out, goal, &one, &two);
 	}
 	return missed;
 }

@@ -28,8 +28,7 @@
 #define ANSWER_MILLI   5000
 #define VERIFY_PACKETS 20000
 #define BARRIER_MICRO  20000
-#define WARM_TIMES     4 /* of a repetition's time: no longer than that */
-#define FLOOR_TRIES    8
+#define WARM_TIMES     4    /* of a repetition's time: no longer than that */
 #define SLOW_PACKET    1500 /* cycles of other ciphers than GCM: more than they take */
 #define SLOW_BYTE      8
 #define MISSES_CYCLES  2000 /* where each packet has another remote PE */
@@ -50,7 +49,6 @@ struct job {
 	struct pw_bench_stream stream;
 	struct pw_bench_sealed *sealed; /* packets come from there, not from the stream */
 	enum phase phase;
-	bool shares; /* with another worker, in order */
 	uint64_t until, patience, last, start, end;
 	bool gap;
 	uint64_t packets; /* received before the repetition; verification: still to send */
@@ -68,7 +66,6 @@ static uint16_t gathered; /* that have come to the start */
 static int done_fd = -1;
 static const char *stage_names[PW_BENCH_STAGES + 1];
 static uint64_t seed;
-static struct pw_bench_sealed sealed[PW_BENCH_WORKERS];
 static uint8_t sealed_frame[2048]; /* the first that was sent when last verified */
 static uint16_t sealed_frame_length;
 static uint64_t drops_before[PW_DROP_COUNT];
@@ -152,8 +149,7 @@ static uint16_t source(struct pw_bench_lane *lane, struct rte_mbuf **packets, ui
 		gather(job, now);
 		job->packets = lane->receive_packets;
 	} else {
-		/* While warming up, too, if packets share a window: they must not stay behind. */
-		if (job->phase == RUN || job->shares)
+		if (job->phase == RUN)
 			job->gap |= now - job->last > gap_cycles;
 		job->last = now;
 		if (job->phase == RUN && now >= job->until)
@@ -285,23 +281,19 @@ static int lane_refill(struct pw_bench_lane *lane)
 
 /*
  * Two workers share a window: when one is stopped for long, the other moves the window past
- * what the first has in hand. That is no mistake of the dataplane's.
+ * what the first has in hand. That is no mistake of the dataplane's, but the repetition is lost.
+ * 0; 1: that was it; -errno.
  */
-static int lost_excuse(const struct pw_bench_row *row, bool disturbed)
+static int lost_check(const struct pw_bench_row *row)
 {
 	uint64_t replays = drops(PW_DROP_ESP_REPLAY) - drops_before[PW_DROP_ESP_REPLAY];
 	int ret = 0;
 
-	if (!disturbed || row->own || row->workers == 1 || lost(row) != replays)
+	if (!lost(row) || row->own || row->workers == 1 || lost(row) != replays)
 		return check_lost(row);
 	for (uint16_t i = 0; i < row->workers && !ret; i++)
 		ret = lane_refill(&pw_bench_lanes[i]);
-	return ret;
-}
-
-struct pw_bench_sealed *pw_bench_sealed_of(const struct pw_bench_row *row, uint16_t worker)
-{
-	return row->work == PW_BENCH_ESP_DISPOSE ? &sealed[row->own ? worker : 0] : NULL;
+	return ret ? ret : 1;
 }
 
 /* Where there is only one of everything, it is in the caches soon. */
@@ -310,48 +302,21 @@ static uint32_t warm_of(const struct pw_bench_row *row)
 	return row->routes == 1 && row->peers == 1 ? WARM_PACKETS / 10 : WARM_PACKETS;
 }
 
-/* For one worker, or for those that share. */
-struct supply {
-	struct pw_bench_sealed *sealed;
-	struct pw_bench_stream stream;
-	uint32_t count;
-	int error;
-};
-
-static void supply_make(void *context)
-{
-	struct supply *supply = context;
-
-	supply->error = pw_bench_sealed_make(supply->sealed, &supply->stream, supply->count);
-}
-
 /* Enough packets for what a repetition took so far, or could. */
 static int seal_ahead(const struct pw_bench_row *row, bool marked)
 {
 	uint64_t most =
 		warm_of(row) +
 		run_cycles / (LEAST_CYCLES + (unsigned int)pw_bench_size_mean(row->size) / 8);
-	uint16_t several = row->own ? row->workers : 1, each = row->workers / several;
-	struct supply supply;
-	int ret = 0;
 
-	if (row->used)
-		most = row->used + row->used / 4 + WARM_PACKETS / 10;
 	if (marked)
 		most = VERIFY_PACKETS;
-	if (!row->used || marked)
-		most *= each;
-	for (uint16_t i = 0; i < several && ret >= 0; i++) {
-		supply.sealed = &sealed[i];
-		supply.count = (uint32_t)RTE_MIN(most, UINT32_MAX / 2);
-		pw_bench_stream_init(&supply.stream, row, i, ++seed);
-		supply.stream.marked = marked;
-		ret = pw_bench_on_worker(supply_make, &supply);
-		ret = ret < 0 ? ret : supply.error;
-	}
-	if (ret < 0)
-		fprintf(stderr, "pewter-bench: packets sealed ahead: %s\n", strerror(-ret));
-	return ret < 0 ? ret : 0;
+	if (!row->own && (!row->used || marked))
+		most *= row->workers;
+	if (row->used && !marked)
+		most = row->used + row->used / 4 + WARM_PACKETS / 10;
+	return pw_bench_seal_ahead(row, (uint32_t)RTE_MIN(most, UINT32_MAX / 2), marked,
+				   seed += row->workers);
 }
 
 /*
@@ -394,7 +359,6 @@ static int run(const struct pw_bench_row *row, pw_bench_source from, pw_bench_si
 		job->phase = GATHER;
 		pw_bench_stream_init(&job->stream, row, i, ++seed);
 		job->sealed = pw_bench_sealed_of(row, i);
-		job->shares = job->sealed && row->workers > 1 && !row->own;
 		if (to) {
 			job->stream.marked = true;
 			job->packets = VERIFY_PACKETS;
@@ -414,7 +378,7 @@ static void frame_print(const struct pw_bench_row *row, FILE *frames)
 	uint16_t length = sealed_frame_length;
 
 	if (row->work == PW_BENCH_ESP_DISPOSE)
-		frame = pw_bench_sealed_first(&sealed[0], &length);
+		frame = pw_bench_sealed_first(&length);
 	pw_bench_frame_print(frames, row, frame, length);
 }
 
@@ -425,7 +389,8 @@ int pw_bench_verify(const struct pw_bench_row *row, FILE *frames)
 
 	sealed_frame_length = 0;
 	ret = run(row, source_verify, sink_verify);
-	ret = ret ? ret : lost_excuse(row, true);
+	ret = ret ? ret : lost_check(row);
+	ret = ret < 0 ? ret : 0;
 	for (uint16_t i = 0; i < row->workers; i++)
 		wrong += jobs[i].wrong;
 	if (!ret && frames && row->suite)
@@ -477,29 +442,6 @@ static void sample_finish(struct pw_bench_sample *sample, uint64_t packets, uint
 	sample->fill = calls ? (double)moved / (double)calls : 0;
 }
 
-static uint32_t sealed_used(const struct pw_bench_row *row)
-{
-	uint32_t most = 0;
-
-	for (uint16_t i = 0; i < row->workers; i++) {
-		const struct pw_bench_sealed *from = pw_bench_sealed_of(row, i);
-
-		if (from)
-			most = RTE_MAX(most, RTE_MIN(from->next, from->count));
-	}
-	return most;
-}
-
-/* What was measured is not thrown away because its floor was preempted. */
-static int floor_measure(const struct pw_bench_row *row, struct pw_bench_sample *sample)
-{
-	int ret = 1;
-
-	for (int try = 0; try < FLOOR_TRIES && ret == 1; try++)
-		ret = pw_bench_floor(row, sample);
-	return ret;
-}
-
 int pw_bench_measure(struct pw_bench_row *row, struct pw_bench_sample *sample)
 {
 	uint64_t packets = 0, calls = 0, moved = 0;
@@ -508,17 +450,17 @@ int pw_bench_measure(struct pw_bench_row *row, struct pw_bench_sample *sample)
 
 	for (uint16_t i = 0; i < row->workers && !ret; i++)
 		disturbed |= jobs[i].gap || jobs[i].after.preempted != jobs[i].before.preempted;
-	ret = ret ? ret : lost_excuse(row, disturbed);
+	ret = ret ? ret : lost_check(row);
 	if (ret || disturbed)
 		return ret ? ret : 1;
-	row->used = RTE_MAX(row->used, sealed_used(row));
+	row->used = RTE_MAX(row->used, pw_bench_sealed_used(row));
 	memset(sample, 0, sizeof(*sample));
 	for (uint16_t i = 0; i < row->workers; i++)
 		sample_add(sample, &jobs[i], &packets, &calls, &moved);
 	if (!packets)
 		return 1;
 	sample_finish(sample, packets, calls, moved);
-	return row->suite ? floor_measure(row, sample) : 0;
+	return row->suite ? pw_bench_floor(row, sample) : 0;
 }
 
 int pw_bench_on_workers(uint16_t workers, void (*fn)(void *context), void *const contexts[])
@@ -580,6 +522,5 @@ void pw_bench_measure_fini(void)
 	if (done_fd >= 0)
 		close(done_fd);
 	done_fd = -1;
-	for (unsigned int i = 0; i < PW_BENCH_WORKERS; i++)
-		pw_bench_sealed_free(&sealed[i]);
+	pw_bench_sealed_free();
 }

@@ -338,7 +338,8 @@ static void line(FILE *file, const struct pw_bench_row *rows, int count, int fro
 	struct pw_bench_result result;
 	char peers[16];
 
-	fprintf(file, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", colour);
+	fprintf(file, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\"%s points=\"",
+		colour, number < COLOURS ? "" : " stroke-dasharray=\"6 3\"");
 	for (int i = from; i < count; i++)
 		if (same_line(&rows[i], &rows[from]) && pw_bench_result(&rows[i], &result))
 			fprintf(file, "%.1f,%.1f ", x_of(rows[i].routes),

@@ -27,6 +27,8 @@ struct pw_bench_sealed_packet {
 	uint16_t length;
 };
 
+static struct pw_bench_sealed supplies[PW_BENCH_WORKERS];
+
 uint16_t pw_bench_esp_before(const struct pw_crypto_suite *suite)
 {
 	return PW_ESP_HEADER + suite->iv_bytes;
@@ -115,8 +117,8 @@ static size_t burst_make(struct pw_bench_sealed *sealed, struct pw_bench_stream 
 	return pw_crypto_seal(pw_worker()->crypto, ops, n) ? 0 : at - begin;
 }
 
-int pw_bench_sealed_make(struct pw_bench_sealed *sealed, struct pw_bench_stream *stream,
-			 uint32_t count)
+static int sealed_make(struct pw_bench_sealed *sealed, struct pw_bench_stream *stream,
+		       uint32_t count)
 {
 	size_t each = lines_of(stream), at = 0;
 	int ret;
@@ -141,19 +143,74 @@ int pw_bench_sealed_make(struct pw_bench_sealed *sealed, struct pw_bench_stream 
 	return 0;
 }
 
-const uint8_t *pw_bench_sealed_first(const struct pw_bench_sealed *sealed, uint16_t *length)
+/* For one worker, or for those that share. */
+struct supply {
+	struct pw_bench_sealed *sealed;
+	struct pw_bench_stream stream;
+	uint32_t count;
+	int error;
+};
+
+static void supply_make(void *context)
 {
-	*length = sealed->packets[0].length;
-	return sealed->memory;
+	struct supply *supply = context;
+
+	supply->error = sealed_make(supply->sealed, &supply->stream, supply->count);
 }
 
-void pw_bench_sealed_free(struct pw_bench_sealed *sealed)
+int pw_bench_seal_ahead(const struct pw_bench_row *row, uint32_t count, bool marked, uint64_t seed)
 {
-	if (sealed->memory)
-		munmap(sealed->memory, sealed->memory_size);
-	if (sealed->packets)
-		munmap(sealed->packets, sealed->packets_size);
-	memset(sealed, 0, sizeof(*sealed));
+	uint16_t several = row->own ? row->workers : 1;
+	int ret = 0;
+
+	for (uint16_t i = 0; i < several && ret >= 0; i++) {
+		struct supply supply = {.sealed = &supplies[i], .count = count};
+
+		pw_bench_stream_init(&supply.stream, row, i, seed + i);
+		supply.stream.marked = marked;
+		ret = pw_bench_on_worker(supply_make, &supply);
+		ret = ret < 0 ? ret : supply.error;
+	}
+	if (ret < 0)
+		fprintf(stderr, "pewter-bench: packets sealed ahead: %s\n", strerror(-ret));
+	return ret < 0 ? ret : 0;
+}
+
+struct pw_bench_sealed *pw_bench_sealed_of(const struct pw_bench_row *row, uint16_t worker)
+{
+	return row->work == PW_BENCH_ESP_DISPOSE ? &supplies[row->own ? worker : 0] : NULL;
+}
+
+const uint8_t *pw_bench_sealed_first(uint16_t *length)
+{
+	*length = supplies[0].packets[0].length;
+	return supplies[0].memory;
+}
+
+uint32_t pw_bench_sealed_used(const struct pw_bench_row *row)
+{
+	uint32_t most = 0;
+
+	for (uint16_t i = 0; i < row->workers; i++) {
+		const struct pw_bench_sealed *from = pw_bench_sealed_of(row, i);
+
+		if (from)
+			most = RTE_MAX(most, RTE_MIN(from->next, from->count));
+	}
+	return most;
+}
+
+void pw_bench_sealed_free(void)
+{
+	for (unsigned int i = 0; i < PW_BENCH_WORKERS; i++) {
+		struct pw_bench_sealed *sealed = &supplies[i];
+
+		if (sealed->memory)
+			munmap(sealed->memory, sealed->memory_size);
+		if (sealed->packets)
+			munmap(sealed->packets, sealed->packets_size);
+		memset(sealed, 0, sizeof(*sealed));
+	}
 }
 
 /* ---- handing out ------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/xfrm.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -224,10 +225,14 @@ static ssize_t netlink_send(int fd, struct netlink_socket *s, const struct msghd
 			break;
 		generation = s->generation;
 		size = REAL(sendmsg)(fd, &nameless, flags | MSG_NOSIGNAL);
+		if (size >= 0 && s->protocol == NETLINK_XFRM)
+			preload_xfrm_sent(message, true);
 		if (size >= 0 || !connection_lost(errno))
 			return size;
 		preload_lost(fd, s, generation);
 	}
+	if (s->protocol == NETLINK_XFRM)
+		preload_xfrm_sent(message, false);
 	errno = ECONNREFUSED;
 	return -1;
 }
@@ -308,6 +313,9 @@ static ssize_t packet_receive(int fd, struct netlink_socket *s, struct msghdr *m
 	ssize_t size = 0;
 
 	if (s->bulk && preload_bulk_receive(s->bulk, message, flags, &size))
+		return size;
+	if (s->protocol == NETLINK_XFRM && preload_listens(s, XFRMNLGRP_EXPIRE) &&
+	    preload_xfrm_expired(message, flags, &size))
 		return size;
 	for (;;) {
 		uint32_t generation = s->generation;

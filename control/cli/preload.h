@@ -65,6 +65,18 @@ void preload_lost(int fd, struct netlink_socket *s, uint32_t generation);
 /** Before a request: connects again at once where the connection was lost. */
 bool preload_connected(int fd, struct netlink_socket *s);
 
+/** A greeted connection of ours, blocking and close-on-exec; -1 with errno. */
+int preload_dial(uint32_t protocol, uint32_t flags);
+
+/* preload_xfrm.c: what the program had installed, for a daemon that starts anew. */
+
+/** The program's messages; @p arrived is false when they could not be sent. */
+void preload_xfrm_sent(const struct msghdr *message, bool arrived);
+/** Over a connection of our own. */
+void preload_xfrm_restore(int fd);
+/** True: in @p message is news of SAs that went with a daemon, *@p size bytes. */
+bool preload_xfrm_expired(const struct msghdr *message, int flags, ssize_t *size);
+
 /* preload_bulk.c. NULL when bulk is not wanted, or no memory is there. */
 struct bulk *preload_bulk_new(int fd);
 /** Waits until all that was deferred is answered: another socket is about to ask. */

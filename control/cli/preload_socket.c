@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/xfrm.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -116,8 +117,7 @@ static int greet(int fd, uint32_t protocol, uint32_t flags)
 	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
 }
 
-/** A greeted connection, blocking and close-on-exec; -1 with errno. */
-static int dial(uint32_t protocol, uint32_t flags)
+int preload_dial(uint32_t protocol, uint32_t flags)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *path = getenv("PEWTER_SOCKET");
@@ -152,7 +152,7 @@ static void apply_type(int fd, int type)
 
 int preload_open(int type, uint32_t protocol)
 {
-	int fd = dial(protocol, 0);
+	int fd = preload_dial(protocol, 0);
 	struct netlink_socket *s;
 
 	if (fd < 0)
@@ -293,6 +293,20 @@ static bool replace(int fd, struct netlink_socket *s, int replacement)
 	return true;
 }
 
+/** What the program's events are about, policies and SAs, went with the former daemon. */
+static void restore(const struct netlink_socket *s)
+{
+	int fd;
+
+	if (s->protocol != NETLINK_XFRM || !preload_listens(s, XFRMNLGRP_EXPIRE))
+		return;
+	fd = preload_dial(NETLINK_XFRM, 0);
+	if (fd < 0)
+		return;
+	preload_xfrm_restore(fd);
+	REAL(close)(fd);
+}
+
 /** Connects a parked descriptor again. Under the lock. */
 static bool reconnect(int fd, struct netlink_socket *s)
 {
@@ -301,7 +315,7 @@ static bool reconnect(int fd, struct netlink_socket *s)
 
 	for (size_t i = 0; i < sizeof(s->groups) / sizeof(s->groups[0]); i++)
 		listens |= s->groups[i] != 0;
-	connection = dial(s->protocol, listens ? PW_HELLO_RESYNC : 0);
+	connection = preload_dial(s->protocol, listens ? PW_HELLO_RESYNC : 0);
 	if (connection < 0)
 		return false;
 	for (uint32_t group = 1; group < PW_NETLINK_GROUPS; group++)
@@ -310,6 +324,7 @@ static bool reconnect(int fd, struct netlink_socket *s)
 	if (!replace(fd, s, connection))
 		return false;
 	s->parked = false;
+	restore(s);
 	partner_close(s); /* wakes who sleeps on the descriptor's former self */
 	return true;
 }

@@ -18,6 +18,8 @@ STRONGSWAN_CONF = '''charon-systemd {
 	load = %(plugins)s
 	# routes are Pewter's business, and a tunnel's addresses are there already
 	install_routes = no
+	# reauthentication: the new SAs first
+	make_before_break = yes
 	# a dead peer is known after 0.5 + 0.75 + 1.1 + 1.7 seconds, not after three minutes
 	retransmit_timeout = 0.5
 	retransmit_base = 1.5

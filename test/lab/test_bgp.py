@@ -404,6 +404,9 @@ print(len(seen), last, *gaps[:8])
 """
 
 
+LOST_MAX = 50  # of 1,000 a second
+
+
 class Stream:
     """1,000 packets a second from red1 to an address of red2 while the block runs."""
 
@@ -457,8 +460,12 @@ class Stream:
         self.where = f'numbers {", ".join(gaps)}, the last one {last} of {self.sent - 1}'
 
     def nothing_lost(self):
+        """
+        A route that is away for a twentieth of a second loses more than LOST_MAX; a machine that
+        has other things to do loses a few at any time, whatever the routes.
+        """
         expect(self.sent > 500, f'only {self.sent} packets were sent')
-        if self.lost:
+        if self.lost > LOST_MAX:
             counted = {name: value - self.before.get(name, 0)
                        for name, value in self.drops().items()
                        if value != self.before.get(name, 0)}

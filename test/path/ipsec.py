@@ -172,7 +172,7 @@ class Sa:
         return number, iv, text
 
     def payload(self, esp, high=0):
-        """(sequence number, IV, payload, next header) of a packet whose trailer is as it must be."""
+        """(sequence number, IV, payload, next header); the trailer is as it must be."""
         number, iv, text = self.open(esp, high)
         pad, next_header = text[-2], text[-1]
         assert len(text) % self.suite.align == 0, "%d bytes of text" % len(text)
@@ -239,7 +239,8 @@ class Way:
 
     def inside(self, packet, label=None, ttl=255, cos=0):
         """What is in ESP around a customer's packet."""
-        inside = MPLS(label=self.outlabel if label is None else label, s=1, ttl=ttl, cos=cos) / packet
+        label = self.outlabel if label is None else label
+        inside = MPLS(label=label, s=1, ttl=ttl, cos=cos) / packet
         return bytes(GRE(proto=0x8847) / inside if self.protocol == 47 else inside)
 
     def sas(self, suite=GCM, spi=0x1000, **options):
@@ -274,11 +275,11 @@ link add mgre6 type ip6gre local 2001:db8:ff::1 hoplimit 64
 link set mgre6 up
 addr add 172.18.0.1/24 dev mgre6
 addr add 2001:db8:182::1/64 dev mgre6
-neigh add 172.18.0.2 lladdr 20:01:0d:b8:00:ff:00:00:00:00:00:00:00:00:00:02 dev mgre6 nud permanent
-neigh add 2001:db8:182::2 lladdr 20:01:0d:b8:00:ff:00:00:00:00:00:00:00:00:00:02 dev mgre6 nud permanent
+neigh add 172.18.0.2 lladdr {station} dev mgre6 nud permanent
+neigh add 2001:db8:182::2 lladdr {station} dev mgre6 nud permanent
 route add table 10 10.26.0.0/16 encap mpls 126 via 172.18.0.2 dev mgre6
 route add table 10 2001:db8:26::/48 encap mpls 126 via 2001:db8:182::2 dev mgre6
-"""
+""".format(station="20:01:0d:b8:00:ff:" + "00:" * 9 + "02")
 
 FLUSH = "xfrm state flush"
 

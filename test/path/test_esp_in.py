@@ -8,11 +8,10 @@ import sys
 from scapy.layers.inet import fragment
 from scapy.layers.inet6 import IPv6ExtHdrFragment, fragment6
 
-from ipsec import (FLUSH, GCM, GRE4, GRE6, KINDS, MIP4, SUITES, TUNNELS, WAYS, Sa, Way, from_core,
-                   statistics)
+from ipsec import FLUSH, GCM, GRE4, KINDS, SUITES, TUNNELS, WAYS, Way, from_core, statistics
 from pewter import main
-from topology import (BLUE, CORE, GRE, IP, P2, P3, PE1, PE2, PE3, RED, STARTED, UDP, Ether, IPv6,
-                      Lazy, Raw, from_red, hop, label, to_core, to_red, udp, udp6)
+from topology import (CORE, GRE, IP, P2, P3, PE1, PE2, PE3, RED, STARTED, UDP, IPv6, Lazy, Raw,
+                      from_red, hop, label, to_core, to_red, udp, udp6)
 
 MORE = "\n".join(way.policies() for way in WAYS) + """
 route add table 10 10.60.0.0/16 via 10.1.0.2 dev red0

@@ -8,11 +8,11 @@ from scapy.layers.inet6 import in6_chksum
 from scapy.layers.ipsec import ESP
 
 from icmp import check4, check6, ones_complement
-from ipsec import (FLUSH, GCM, GRE4, GRE6, KINDS, MIP4, SUITES, TUNNELS, WAYS, Sa, Suite, Way,
-                   from_core, statistics)
+from ipsec import (FLUSH, GCM, GRE4, GRE6, KINDS, MIP4, SUITES, TUNNELS, WAYS, Way, from_core,
+                   statistics)
 from pewter import main, port_mac
-from topology import (CORE, GRE, IP, P2, PE1, RED, STARTED, AnyId, Ether, IPv6, Lazy, Raw,
-                      from_red, gre_from, hop, label, udp, udp6)
+from topology import (CORE, GRE, IP, P2, PE1, RED, STARTED, Ether, IPv6, Lazy, from_red, gre_from,
+                      hop, label, udp, udp6)
 
 MORE = "\n".join(way.policies() for way in WAYS) + """
 route add 10.255.0.6/32 via 192.0.2.2
@@ -40,7 +40,8 @@ NATT = (4500, 4501)
 def headers(way, sa, frame, ttl=64, tos=0, df=True):
     """Checks Ethernet, IP and UDP byte by byte; returns ESP."""
     ethertype = 0x86DD if way.v6 else 0x0800
-    assert frame[:14] == bytes(Ether(src=port_mac(CORE), dst=way.router, type=ethertype)), frame[:14]
+    wanted = bytes(Ether(src=port_mac(CORE), dst=way.router, type=ethertype))
+    assert frame[:14] == wanted, frame[:14].hex()
     length, protocol = len(frame) - 14, 17 if sa.natt else 50
     if way.v6:
         flow = struct.unpack("!I", frame[14:18])[0] & 0xFFFFF  # RFC 6438: any
@@ -58,7 +59,8 @@ def headers(way, sa, frame, ttl=64, tos=0, df=True):
     checksum = 0
     if way.v6:
         checksum = in6_chksum(17, IPv6(frame[14:at]), udp_header[:6] + b"\0\0" + esp) or 0xFFFF
-    assert udp_header == struct.pack("!HHHH", *sa.natt, len(frame) - at, checksum), udp_header.hex()
+    wanted = struct.pack("!HHHH", *sa.natt, len(frame) - at, checksum)
+    assert udp_header == wanted, udp_header.hex()
     return esp
 
 
@@ -74,7 +76,10 @@ def opened(way, sa, frame, number, inside, **outer):
     scapy = sa.scapy(number >> 32)
     if scapy:
         # scapy cannot take UDP off IPv6: headers() has
-        whole = scapy.decrypt(IPv6(src=way.local, dst=way.remote, nh=50) / ESP(esp) if way.v6 else IP(frame[14:]))
+        if way.v6:
+            whole = scapy.decrypt(IPv6(src=way.local, dst=way.remote, nh=50) / ESP(esp))
+        else:
+            whole = scapy.decrypt(IP(frame[14:]))
         assert bytes(whole.payload) == inside, "scapy: %s" % bytes(whole.payload).hex()
         if way.v6:
             assert (whole.nh, whole.plen) == (way.protocol, len(inside))
@@ -344,6 +349,21 @@ def test_fragments_before_encryption():
             data += bytes(piece.payload)
             offset += len(piece.payload)
         assert data == bytes(packet.payload)
+
+
+def test_mtu_that_takes_nothing():
+    """ESP around needs more than the link takes: nothing leaves, whole or in pieces."""
+    for suite in KINDS:
+        one_sa(suite, GRE4, natt=NATT)
+        pe().ip("link set core mtu 68")
+        try:
+            for flags in (0, "DF"):
+                packet = udp(destination=GRE4.far, size=400, flags=flags)
+                sent, drops = pe().exchange(RED, from_red(packet))
+                assert not [port for port, _ in sent if port == CORE], (suite, flags, sent)
+                assert drops in ({"mtu-exceeded": 1}, {"fragment-failed": 1}), (suite, drops)
+        finally:
+            pe().ip("link set core mtu 1500")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 
 import sys
 
-from ipsec import (FLUSH, GCM, GRE4, GRE6, HMACS, KINDS, MIP4, TUNNELS, WAYS, Sa, from_core,
-                   statistics)
+from ipsec import FLUSH, GCM, GRE4, GRE6, KINDS, TUNNELS, WAYS, Sa, from_core, statistics
 from pewter import main
-from topology import (CORE, GRE, IP, PE1, PE2, PE3, RED, UDP, Ether, IPv6, Lazy, Raw, STARTED,
-                      from_red, gre_from, hop, label, to_red, udp)
+from topology import (CORE, GRE, IP, PE1, PE2, PE3, RED, Lazy, Raw, STARTED, from_red, gre_from,
+                      hop, label, to_red, udp)
 
 pe = Lazy(TUNNELS, "\n".join(way.policies() for way in WAYS))
 NATT = (4500, 4500)
@@ -279,6 +278,17 @@ def test_request_id():
     refuses(sa, sa.packet(INSIDE, 3), "policy-sa")
     with Policies(IN % 47 + TEMPLATE % 0):
         pe().expect(CORE, from_core(sa.packet(INSIDE, 4)), GOOD)
+
+
+def test_source_of_anybody():
+    """An SA without a source would be every remote end's, past the policy that is for each."""
+    for more in ("", "sel src 0.0.0.0/0 dst %s" % PE1):
+        sa = fresh(reqid=8)
+        right, sa.source = sa.source, "0.0.0.0"
+        sa.more = more
+        pe().ip("\n".join([FLUSH, sa.words()]))
+        sa.source = right
+        pe().refuses(CORE, from_core(sa.packet(INSIDE, 1)), "policy-sa")
 
 
 def test_in_clear():

@@ -3,7 +3,7 @@
 
 import sys
 
-from ipsec import FLUSH, GCM, GRE4, GRE6, KINDS, MIP4, TUNNELS, WAYS, Monitor, Sa, from_core
+from ipsec import FLUSH, GRE4, KINDS, TUNNELS, WAYS, Monitor, from_core
 from pewter import main
 from topology import CORE, RED, STARTED, Lazy, from_red, hop, to_red, udp
 

@@ -4,9 +4,9 @@
 import random
 import sys
 
-from ipsec import FLUSH, GCM, GRE4, KINDS, TUNNELS, Monitor, Suite, from_core, statistics
+from ipsec import FLUSH, GCM, GRE4, KINDS, TUNNELS, Monitor, from_core, statistics
 from pewter import main
-from topology import CORE, RED, STARTED, Lazy, from_red, hop, label, to_red, udp
+from topology import CORE, RED, STARTED, Lazy, from_red, hop, to_red, udp
 
 pe = Lazy(TUNNELS, GRE4.policies())
 WINDOWS = (1, 32, 64, 128, 1024, 4096)

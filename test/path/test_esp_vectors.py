@@ -237,7 +237,8 @@ def linux_case(other, case):
         frame = bytes.fromhex(entry["ethernet"])
         frame = bytes(Ether(src=P2, dst=port_mac(CORE), type=0x0800)) + frame[14:]
         inside = IP(bytes.fromhex(entry["gre"])[8:])
-        other.expect(CORE, frame, [(RED, bytes(Ether(src=port_mac(RED), dst=RED_CE) / hop(inside)))])
+        to_customer = bytes(Ether(src=port_mac(RED), dst=RED_CE) / hop(inside))
+        other.expect(CORE, frame, [(RED, to_customer)])
         reply = answer(hop(inside))
         sent, drops = other.exchange(RED, from_red(reply))
         assert not drops and len(sent) == 1, (case["case"], drops)

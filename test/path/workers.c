@@ -469,6 +469,13 @@ static void inward(unsigned int rounds)
 		printf("ok workers/inward %u packets, each for both workers\n", rounds * PACKETS);
 }
 
+static void drops_show(void)
+{
+	for (unsigned int drop = 1; drop < PW_DROP_COUNT; drop++)
+		if (drops_of(drop))
+			printf("%s %llu\n", pw_drop_name(drop), (unsigned long long)drops_of(drop));
+}
+
 /* ---- both --------------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
@@ -493,6 +500,8 @@ int main(int argc, char **argv)
 		pthread_join(threads[i], NULL);
 	check(rte_mempool_in_use_count(pw_mbuf_pool) == used,
 	      "buffers lost:", rte_mempool_in_use_count(pw_mbuf_pool));
+	if (failures)
+		drops_show();
 	stop();
 	return failures ? 1 : 0;
 }

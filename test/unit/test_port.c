@@ -61,6 +61,8 @@ static void test_parse(void **state)
 	parses("m=memif:/run/m.sock", PW_PORT_MEMIF, "m", "/run/m.sock");
 	parses("m=memif:/run/m.sock,role=client,id=3", PW_PORT_MEMIF, "m",
 	       "/run/m.sock,role=client,id=3");
+	parses("m=memif:/run/m.sock,mac=00:01:02:03:04:01", PW_PORT_MEMIF, "m",
+	       "/run/m.sock,mac=00:01:02:03:04:01");
 	parses("memif:/run/m.sock,role=client", PW_PORT_MEMIF, NULL,
 	       "/run/m.sock,role=client"); /* the '=' is not a name's */
 	parses("v=vhost:/run/v.sock,client=1", PW_PORT_VHOST, "v", "/run/v.sock,client=1");
@@ -107,6 +109,9 @@ static void test_parse_refuses(void **state)
 	refuses("memif:/m,role=master", "role=master");
 	refuses("memif:/m,id=x", "id=x");
 	refuses("memif:/m,id=3x", "id=3x");
+	refuses("memif:/m,mac=1:2", "mac=1:2");
+	refuses("memif:/m,mac=01:00:5e:00:00:01", "mac=01:00:5e:00:00:01");
+	refuses("memif:/m,mac=00:00:00:00:00:00", "mac=00:00:00:00:00:00");
 	refuses("vhost:v.sock", "absolute path");
 	refuses("vhost:/v,client=2", "client=2");
 	refuses("vhost:/v,queues=2", "queues=2");
