@@ -20,7 +20,7 @@
 #define PROTOCOL_MPLS    137 /* RFC 4023 */
 #define PROTOCOL_ESP     50
 #define PROTOCOL_UDP     17 /* ESP in it (RFC 3948) */
-#define TOS_INHERIT      1   /* as the kernel has it */
+#define TOS_INHERIT      1  /* as the kernel has it */
 #define GRE_HAS_CHECKSUM 0x80
 #define GRE_HAS_KEY      0x20
 #define GRE_HAS_SEQUENCE 0x10

@@ -54,10 +54,8 @@ static int output_reserve(struct output *output, size_t size)
 		memcpy(data, output->data + output->head, waiting);
 	output_wipe(output, 0, output->tail);
 	free(output->data);
-	*output = (struct output){.data = data,
-				  .tail = waiting,
-				  .capacity = capacity,
-				  .secret = output->secret};
+	*output = (struct output){
+		.data = data, .tail = waiting, .capacity = capacity, .secret = output->secret};
 	return 0;
 }
 

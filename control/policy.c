@@ -148,6 +148,10 @@ static bool selects(const struct pw_policy *policy, const struct pw_address *sou
 {
 	const struct xfrm_selector *selector = &policy->selector;
 
+	/* Tunnels' packets have no mark and no xfrm device: what asks for one opens nothing. */
+	if ((policy->mark.mask || policy->if_id) && policy->action == XFRM_POLICY_ALLOW &&
+	    !pw_policy_requires(policy))
+		return false;
 	return selector->family == source->family &&
 	       (!selector->proto || selector->proto == protocol) &&
 	       prefix_covers(&policy->source, selector->prefixlen_s, source) &&

@@ -695,6 +695,12 @@ static void test_use_block_bypass(void **state)
 	expect(0, NULL);
 	assert_int_equal(update(OUT "priority 10"), 0);
 	expect(PW_PROTECT_OUT, sa);
+	/* What asks for a mark or an xfrm device opens nothing; it may well close. */
+	assert_int_equal(add(OUT "mark 5"), 0);
+	assert_int_equal(add(OUT "if_id 5"), 0);
+	expect(PW_PROTECT_OUT, sa);
+	assert_int_equal(update(OUT "if_id 5 block"), 0);
+	expect(PW_PROTECT_BLOCK_OUT, NULL);
 	/* Other protocols and other hosts leave it alone. */
 	flush();
 	assert_int_equal(add("src 10.0.0.1 dst 10.0.0.2 proto 137 dir out tmpl"), 0);
