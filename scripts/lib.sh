@@ -37,7 +37,8 @@ PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev librte-ne
 	libipsec-mb-dev libmnl-dev libbpf-dev libxdp-dev libpcap-dev libsystemd-dev libbsd-dev libcmocka-dev
 	clang llvm"
 PACKAGES_DEMO="iproute2 netbase iputils-ping ethtool traceroute tcpdump iperf3 procps"
-PACKAGES_CHECK="git clang-format dpdk-dev libclang-rt-14-dev python3 python3-scapy python3-pyroute2 frr"
+PACKAGES_CHECK="git clang-format dpdk-dev libclang-rt-14-dev python3 python3-scapy
+	python3-cryptography python3-pyroute2"
 # BGP speakers of the lab tests; their services are neither started nor enabled.
 PACKAGES_BGP="frr gobgpd bird2"
 # strongSwan, for the lab tests and scripts/quickstart --ike; a NAT for the tests.
