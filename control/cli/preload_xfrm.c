@@ -16,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/time.h>
 
-#define ANSWER_BYTES 4096
+#define ANSWER_BYTES   4096
+#define ANSWER_SECONDS 5
 
 struct policy {
 	TAILQ_ENTRY(policy) next;
@@ -280,7 +282,7 @@ static int ask(int fd, const struct nlmsghdr *request)
 	return (int)size;
 }
 
-static bool state_is_there(int fd, const struct state *state)
+static int state_ask(int fd, const struct state *state)
 {
 	struct {
 		struct nlmsghdr header;
@@ -300,24 +302,44 @@ static bool state_is_there(int fd, const struct state *state)
 		.mark = state->mark,
 	};
 
-	return ask(fd, &request.header) != -ESRCH;
+	return ask(fd, &request.header);
+}
+
+/** False: the connection is lost again, or the daemon is silent. */
+static bool policies_restore(int fd)
+{
+	struct policy *policy;
+
+	/* Those that are there already (-EEXIST) are as new as these, or newer. */
+	TAILQ_FOREACH (policy, &policies, next)
+		if (ask(fd, policy->message) == -EIO)
+			return false;
+	return true;
+}
+
+static void states_look(int fd)
+{
+	struct state *state;
+
+	TAILQ_FOREACH (state, &states, next) {
+		int ret = state_ask(fd, state);
+
+		if (ret == -EIO)
+			return;
+		lost -= state->lost;
+		state->lost = ret == -ESRCH;
+		lost += state->lost;
+	}
 }
 
 void preload_xfrm_restore(int fd)
 {
-	struct policy *policy;
-	struct state *state;
+	struct timeval patience = {.tv_sec = ANSWER_SECONDS};
 
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	hold();
-	/* Those that are there already (-EEXIST) are as new as these, or newer. */
-	TAILQ_FOREACH (policy, &policies, next)
-		ask(fd, policy->message);
-	TAILQ_FOREACH (state, &states, next) {
-		bool gone = !state_is_there(fd, state);
-
-		lost += gone - state->lost;
-		state->lost = gone;
-	}
+	if (policies_restore(fd))
+		states_look(fd);
 	let_go();
 }
 

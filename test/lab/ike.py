@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's unmodified charon beside each pewterd, and what the IKE tests look at."""
-import json
 import os
 import re
 import signal
-import socket
-import struct
-import subprocess
-import time
 
 from lab import BUILD, Skip, expect, run, wait_for
 

@@ -9,7 +9,7 @@ import time
 import ike
 from ike import Charon, connection, xfrm_states
 from ike_stream import Stream
-from lab import Lab, Results, Skip, customer, example, expect, run, wait_for
+from lab import Lab, Results, Skip, customer, example, expect, wait_for
 from test_ike import CoreView
 
 PUBLIC, PRIVATE = '192.0.2.5', '192.168.1.2'
