@@ -617,7 +617,7 @@ static void test_transit(void **state)
 {
 	uint8_t frame[FRAME];
 
-	sealed_frame(frame, key, RTE_IPV4(203, 0, 113, 1), 1);
+	sealed_frame(frame, key, RTE_IPV4(203u, 0, 113, 1), 1);
 	assert_int_equal(pe_send(CORE0, frame, sizeof(frame)), 0);
 	assert_int_equal(run(), 1);
 	assert_int_equal(sent[0].port, CORE1);
