@@ -187,7 +187,6 @@ static uint16_t hot_flags(const struct pw_sa_detail *sa)
 	uint16_t flags = 0;
 
 	flags |= sa->flags & XFRM_STATE_ESN ? PW_SA_ESN : 0;
-	flags |= sa->flags & XFRM_STATE_NOECN ? PW_SA_NO_ECN : 0;
 	flags |= sa->encap.encap_type ? PW_SA_UDP : 0;
 	flags |= sa->entry.destination.family == AF_INET6 ? PW_SA_IPV6 : 0;
 	flags |= sa->entry.mode == XFRM_MODE_TUNNEL ? PW_SA_TUNNEL : 0;

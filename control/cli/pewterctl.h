@@ -50,6 +50,11 @@ int show_fpm(struct client *client);
 int show_sas(struct client *client);
 int show_policies(struct client *client);
 
+/** An attribute that is there, as one field (see print.h); nothing for one that is not. */
+void print_address(const char *key, const char *format, const struct nlattr *attribute);
+void print_attribute(const char *key, const char *format, const struct nlattr *attribute);
+void print_name(const char *key, const char *format, const struct nlattr *attribute);
+
 /** Says how the command is used; STATUS_USAGE. */
 int usage(const char *command);
 

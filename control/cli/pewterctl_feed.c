@@ -8,18 +8,6 @@
 #include "control/cli/print.h"
 #include "lib/pewter_netlink.h"
 
-static void print_attribute(const char *key, const char *format, const struct nlattr *attribute)
-{
-	if (attribute != NULL)
-		print_number(key, format, attribute_number(attribute));
-}
-
-static void print_text_of(const char *key, const char *format, const struct nlattr *attribute)
-{
-	if (attribute_string(attribute) != NULL)
-		print_string(key, format, attribute_string(attribute));
-}
-
 static void print_routes(const struct nlattr **table)
 {
 	print_attribute("routes", "\n    routes %" PRIu64, table[PW_FPM_ATTR_ROUTES]);
@@ -43,9 +31,9 @@ static int fpm_print(const struct nlmsghdr *nlh, void *context)
 	if (!enabled) {
 		print_text("off: pewterd runs without --fpm");
 	} else {
-		print_text_of("listen", "listening on %s", table[PW_FPM_ATTR_LISTEN]);
+		print_name("listen", "listening on %s", table[PW_FPM_ATTR_LISTEN]);
 		print_bool("connected", NULL, table[PW_FPM_ATTR_PEER] != NULL);
-		print_text_of("peer", " connected from %s", table[PW_FPM_ATTR_PEER]);
+		print_name("peer", " connected from %s", table[PW_FPM_ATTR_PEER]);
 		if (table[PW_FPM_ATTR_PEER] == NULL)
 			print_text(" not connected");
 		print_attribute("sessions", " sessions %" PRIu64, table[PW_FPM_ATTR_SESSIONS]);
@@ -54,10 +42,10 @@ static int fpm_print(const struct nlmsghdr *nlh, void *context)
 		print_attribute("messages", " messages %" PRIu64, table[PW_FPM_ATTR_MESSAGES]);
 		print_attribute("skipped", " skipped %" PRIu64, table[PW_FPM_ATTR_SKIPPED]);
 		print_attribute("refused", " refused %" PRIu64, table[PW_FPM_ATTR_REFUSED]);
-		print_text_of("last_skipped", "\n    last skipped: %s",
-			      table[PW_FPM_ATTR_SKIPPED_TEXT]);
-		print_text_of("last_refused", "\n    last refused: %s",
-			      table[PW_FPM_ATTR_REFUSED_TEXT]);
+		print_name("last_skipped", "\n    last skipped: %s",
+			   table[PW_FPM_ATTR_SKIPPED_TEXT]);
+		print_name("last_refused", "\n    last refused: %s",
+			   table[PW_FPM_ATTR_REFUSED_TEXT]);
 	}
 	print_object_end();
 	print_line();

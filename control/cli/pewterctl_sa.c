@@ -10,26 +10,6 @@
 #include "control/cli/print.h"
 #include "lib/pewter_netlink.h"
 
-static void print_address(const char *key, const char *format, const struct nlattr *attribute)
-{
-	char text[ADDRESS_TEXT];
-
-	if (attribute != NULL)
-		print_string(key, format, attribute_address(attribute, text));
-}
-
-static void print_attribute(const char *key, const char *format, const struct nlattr *attribute)
-{
-	if (attribute != NULL)
-		print_number(key, format, attribute_number(attribute));
-}
-
-static void print_name(const char *key, const char *format, const struct nlattr *attribute)
-{
-	if (attribute_string(attribute) != NULL)
-		print_string(key, format, attribute_string(attribute));
-}
-
 /* ---- SAs ----------------------------------------------------------------------------------- */
 
 static void print_identity(const struct nlattr **t)

@@ -9,7 +9,7 @@
 #include "control/cli/print.h"
 #include "lib/pewter_netlink.h"
 
-static void print_address(const char *key, const char *format, const struct nlattr *attribute)
+void print_address(const char *key, const char *format, const struct nlattr *attribute)
 {
 	char text[ADDRESS_TEXT];
 
@@ -17,10 +17,16 @@ static void print_address(const char *key, const char *format, const struct nlat
 		print_string(key, format, attribute_address(attribute, text));
 }
 
-static void print_attribute(const char *key, const char *format, const struct nlattr *attribute)
+void print_attribute(const char *key, const char *format, const struct nlattr *attribute)
 {
 	if (attribute != NULL)
 		print_number(key, format, attribute_number(attribute));
+}
+
+void print_name(const char *key, const char *format, const struct nlattr *attribute)
+{
+	if (attribute_string(attribute) != NULL)
+		print_string(key, format, attribute_string(attribute));
 }
 
 static void print_labels(const struct nlattr *attribute)

@@ -59,21 +59,37 @@ static rte_edge_t ip(struct rte_mbuf *mbuf, const struct pw_interface *interface
 	return v6 ? EDGE_IPV6 : EDGE_IPV4;
 }
 
+/* What one interface's packets, one after the other, add to its counters. */
+struct tally {
+	uint32_t interface;
+	uint64_t packets, bytes;
+};
+
+static void tally_count(struct pw_worker *worker, struct tally *tally)
+{
+	worker->counters[tally->interface].rx_packets += tally->packets;
+	worker->counters[tally->interface].rx_bytes += tally->bytes;
+	tally->packets = tally->bytes = 0;
+}
+
+static inline void tally_add(struct pw_worker *worker, struct tally *tally, uint32_t interface,
+			     uint32_t bytes)
+{
+	if (unlikely(tally->interface != interface)) {
+		tally_count(worker, tally);
+		tally->interface = interface;
+	}
+	tally->packets++;
+	tally->bytes += bytes;
+}
+
 /* What the last frame's port and interface were: a burst rarely has more than a few of each. */
 struct recent {
 	uint16_t port;
 	const struct pw_port_table *table;
 	uint32_t interface;
 	const struct pw_interface *entry;
-	uint64_t packets, bytes; /* of the interface, not yet counted */
 };
-
-static void count(struct pw_worker *worker, struct recent *recent)
-{
-	worker->counters[recent->interface].rx_packets += recent->packets;
-	worker->counters[recent->interface].rx_bytes += recent->bytes;
-	recent->packets = recent->bytes = 0;
-}
 
 static const struct pw_port_table *port_of(struct recent *recent, uint16_t port)
 {
@@ -84,18 +100,17 @@ static const struct pw_port_table *port_of(struct recent *recent, uint16_t port)
 	return recent->table;
 }
 
-static const struct pw_interface *interface_of(struct pw_worker *worker, struct recent *recent,
-					       uint32_t interface)
+static const struct pw_interface *interface_of(struct recent *recent, uint32_t interface)
 {
 	if (unlikely(interface != recent->interface)) {
-		count(worker, recent);
 		recent->interface = interface;
 		recent->entry = pw_interface_get(interface);
 	}
 	return recent->entry;
 }
 
-static rte_edge_t frame(struct pw_worker *worker, struct recent *recent, struct rte_mbuf *mbuf)
+static rte_edge_t frame(struct pw_worker *worker, struct recent *recent, struct tally *tally,
+			struct rte_mbuf *mbuf)
 {
 	struct pw_packet *packet = pw_packet(mbuf);
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
@@ -127,11 +142,10 @@ static rte_edge_t frame(struct pw_worker *worker, struct recent *recent, struct 
 		if (unlikely(!packet->interface))
 			return pw_stage_drop(mbuf, PW_DROP_VLAN_UNKNOWN);
 	}
-	interface = interface_of(worker, recent, packet->interface);
+	interface = interface_of(recent, packet->interface);
 	if (unlikely(!(interface->flags & PW_INTERFACE_UP)))
 		return pw_stage_drop(mbuf, PW_DROP_INTERFACE_DOWN);
-	recent->packets++;
-	recent->bytes += mbuf->pkt_len;
+	tally_add(worker, tally, packet->interface, mbuf->pkt_len);
 	packet->vrf = interface->vrf;
 	mbuf->l2_len = header;
 	if (unlikely(!rte_is_same_ether_addr(&ether->dst_addr,
@@ -174,23 +188,10 @@ static void entry_compose(struct pw_entry *entry, uint16_t port, uint16_t vlan, 
 		entry->lpm4 = vrf->lpm4;
 }
 
-/* What one interface's packets, one after the other, add to its counters. */
-struct tally {
-	uint32_t interface;
-	uint64_t packets, bytes;
-};
-
-static void tally_count(struct pw_worker *worker, struct tally *tally)
-{
-	worker->counters[tally->interface].rx_packets += tally->packets;
-	worker->counters[tally->interface].rx_bytes += tally->bytes;
-	tally->packets = tally->bytes = 0;
-}
-
 /*
  * An IPv4 packet without options and with nothing wrong, to this router's MAC: ready to be looked
- * up. Returns where it entered; or NULL, when nothing has changed and frame()
- * will say what it is. Written for few instructions; what passes here, passes there too.
+ * up. Returns where it entered; or NULL, when nothing has changed and frame() will say what it is.
+ * Written for few instructions; what passes here, passes there too.
  */
 static inline const struct pw_entry *plain(struct pw_worker *worker, struct tally *tally,
 					   uint32_t generation, struct rte_mbuf *mbuf,
@@ -231,12 +232,7 @@ static inline const struct pw_entry *plain(struct pw_worker *worker, struct tall
 	if (unlikely(total < sizeof(*ip) || total > room || pw_ipv4_sum(ip) != 0xffff ||
 		     no_octet[ip->src_addr & 0xff] | no_octet[ip->dst_addr & 0xff]))
 		return NULL;
-	if (unlikely(tally->interface != entry->interface)) {
-		tally_count(worker, tally);
-		tally->interface = entry->interface;
-	}
-	tally->packets++;
-	tally->bytes += mbuf->data_len;
+	tally_add(worker, tally, entry->interface, mbuf->data_len);
 	mbuf->l2_len = header;
 	mbuf->data_off += header;
 	pw_stage_trim(mbuf, total);
@@ -260,7 +256,7 @@ static void burst_input(struct pw_worker *worker, struct recent *recent, struct 
 			rte_prefetch0(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i + 4], void *));
 		entry = plain(worker, tally, generation, objs[i], &burst.addresses[burst.count]);
 		if (unlikely(!entry)) {
-			edges[i] = frame(worker, recent, objs[i]);
+			edges[i] = frame(worker, recent, tally, objs[i]);
 			continue;
 		}
 		if (is_esp(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i], const void *))) {
@@ -286,7 +282,6 @@ static uint16_t ethernet_input(struct rte_graph *graph, struct rte_node *node, v
 	for (uint16_t i = 0; i < n; i += PW_LOOKUP_BURST)
 		burst_input(worker, &recent, &tally, generation, &objs[i], &edges[i],
 			    RTE_MIN(n - i, PW_LOOKUP_BURST));
-	count(worker, &recent);
 	tally_count(worker, &tally);
 	pw_stage_next(graph, node, edges, objs, n);
 	return n;

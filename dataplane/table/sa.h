@@ -28,8 +28,7 @@
 #define PW_SA_RANDOM_IV    0x0010 /* CBC: an unpredictable IV; else the sequence number */
 #define PW_SA_GRE          0x0020 /* inward: policy lets it carry GRE between its addresses */
 #define PW_SA_MPLS         0x0040 /* inward: the same for MPLS-in-IP */
-#define PW_SA_NO_ECN       0x0080 /* congestion marks of the outer header are not handed inward */
-#define PW_SA_REPLAY_CHECK 0x0100 /* the window is larger than 0 */
+#define PW_SA_REPLAY_CHECK 0x0080 /* the window is larger than 0 */
 
 /** What all workers of an SA write. Allocated with room for the window. */
 struct pw_sa_state {

@@ -75,7 +75,7 @@ static void test_add_and_get(void **state)
 
 	hot = hot_of(REMOTE, 0x1000);
 	assert_non_null(hot->key);
-	assert_int_equal(hot->flags & ~RIGHTS, PW_SA_ESN | PW_SA_NO_ECN | PW_SA_REPLAY_CHECK);
+	assert_int_equal(hot->flags & ~RIGHTS, PW_SA_ESN | PW_SA_REPLAY_CHECK);
 	assert_int_equal(hot->esp_at, 20);
 	assert_int_equal(hot->iv_bytes, 8);
 	assert_int_equal(hot->icv_bytes, 16);
