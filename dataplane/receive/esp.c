@@ -181,6 +181,10 @@ static inline void guess(const struct rte_mbuf *mbuf, uint32_t *spi, uint32_t *n
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	uint16_t at = data[0] >> 4 == 6 ? sizeof(struct rte_ipv6_hdr) : (data[0] & 0xf) * 4;
 
+	if (unlikely(mbuf->data_len < at + PW_ESP_HEADER)) {
+		*spi = *number = 0;
+		return;
+	}
 	*spi = word_at(mbuf, at);
 	*number = rte_be_to_cpu_32(word_at(mbuf, at + 4));
 }
