@@ -82,7 +82,7 @@ static void transmit(const struct pw_face *face, struct rte_mbuf *mbuf, size_t l
 		drop(mbuf, PW_DROP_ETHERNET_SEGMENTS);
 		return;
 	}
-	*pw_packet(mbuf) = (struct pw_packet){.port = link->port};
+	pw_packet_clear(mbuf)->port = link->port;
 	if (pw_worker_inject_flow(mbuf, face->number))
 		pw_control_events[PW_EVENT_FROM_KERNEL]++;
 	else

@@ -189,7 +189,7 @@ static struct pw_link_neighbour *neighbour_of(struct rte_mbuf *mbuf)
 	struct pw_link *link;
 
 	for (int depth = 0; depth < NEXTHOP_DEPTH; depth++) {
-		nexthop = pw_nexthop_select(nexthop, packet->hash);
+		nexthop = pw_nexthop_select(nexthop, mbuf->hash.rss);
 		if (nexthop->type != PW_NEXTHOP_TUNNEL)
 			break;
 		nexthop = pw_nexthop_get(pw_endpoint_get(nexthop->endpoint)->underlay);

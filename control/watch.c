@@ -191,8 +191,8 @@ static void put_decisions(struct nlmsghdr *nlh, const struct pw_record *record)
 	}
 	pw_statistics_put_nexthop(nlh, PW_RECORD_ATTR_NEXTHOP, packet->nexthop);
 	put_tunnel_source(nlh, packet->endpoint);
-	if (packet->label != 0)
-		mnl_attr_put_u32(nlh, PW_RECORD_ATTR_LABEL, packet->label >> 12);
+	if (record->label != 0)
+		mnl_attr_put_u32(nlh, PW_RECORD_ATTR_LABEL, record->label >> 12);
 	if (record->stage == PW_AT_ICMP_ERROR) {
 		const uint8_t icmp[2] = {packet->icmp_type, packet->icmp_code};
 
@@ -200,8 +200,8 @@ static void put_decisions(struct nlmsghdr *nlh, const struct pw_record *record)
 	}
 	if (packet->mtu != 0)
 		mnl_attr_put_u32(nlh, PW_RECORD_ATTR_MTU, packet->mtu);
-	if (packet->hash != 0)
-		mnl_attr_put_u32(nlh, PW_RECORD_ATTR_HASH, packet->hash);
+	if (record->hash != 0)
+		mnl_attr_put_u32(nlh, PW_RECORD_ATTR_HASH, record->hash);
 	if (packet->flags != 0)
 		mnl_attr_put_u8(nlh, PW_RECORD_ATTR_FLAGS, packet->flags);
 	put_sa(nlh, record);

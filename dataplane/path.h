@@ -30,8 +30,10 @@
  */
 
 #include <assert.h>
+#include <stdalign.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <rte_graph.h>
 #include <rte_graph_worker.h>
@@ -39,20 +41,22 @@
 
 #include "dataplane/drops.h"
 
-/** What the stages know of a packet: a dynamic mbuf field at a fixed place (second line). */
+/**
+ * What the stages know of a packet: a dynamic mbuf field at a fixed place (end of the second line),
+ * and two words of the mbuf's own that drivers only write when they receive: hash.rss is the hash
+ * of the flow (0 = not computed), pw_packet_label() the topmost label entry.
+ */
 struct pw_packet {
-	uint32_t nexthop;   /* next-hop id that was chosen */
-	uint32_t interface; /* ingress interface */
-	uint32_t hash;      /* of the flow; 0 = not computed */
-	uint32_t endpoint;  /* ingress endpoint, 0 = came in by no tunnel */
-	uint32_t label;     /* topmost label entry as received (host order); 0 = none */
+	uint32_t nexthop; /* next-hop id that was chosen */
 	union {
 		uint32_t sa; /* SA it came in by (0 = in clear); esp-output: is to leave by */
 		uint32_t icmp_info; /* for icmp-error: rest of the ICMP header: the MTU */
 	};
-	uint16_t vrf;   /* where its destination is looked up */
-	uint16_t port;  /* where it leaves */
-	uint8_t reason; /* enum pw_drop */
+	uint16_t interface; /* ingress interface */
+	uint16_t endpoint;  /* ingress endpoint, 0 = came in by no tunnel */
+	uint16_t vrf;       /* where its destination is looked up */
+	uint16_t port;      /* where it leaves */
+	uint8_t reason;     /* enum pw_drop */
 	union {
 		uint8_t icmp_type; /* for icmp-error: ICMPv4 numbers, mapped for IPv6 */
 		uint8_t esp_at;    /* esp-output: bytes before the ESP header */
@@ -68,8 +72,17 @@ struct pw_packet {
 		uint16_t mtu;     /* fragment: largest piece in bytes at layer 3 */
 		uint16_t request; /* in a punt ring: enum pw_packet_request */
 	};
-} __attribute__((packed, aligned(4)));
-static_assert(sizeof(struct pw_packet) == 36, "the nine words of dynfield1");
+};
+
+/*
+ * Drivers register fields too, eight aligned bytes for rte_security some of them, and before or
+ * after us: rte_mbuf_dyn places the first such field in bytes 96 to 103.
+ */
+#define PW_PACKET_OFFSET 104
+static_assert(PW_PACKET_OFFSET + sizeof(struct pw_packet) <= sizeof(struct rte_mbuf) &&
+		      PW_PACKET_OFFSET >= offsetof(struct rte_mbuf, dynfield1) + 12 &&
+		      PW_PACKET_OFFSET % alignof(struct pw_packet) == 0,
+	      "in dynfield1, with three words left before it");
 
 /** What is left to do with a packet beside ESP. */
 enum pw_packet_esp {
@@ -95,11 +108,30 @@ enum pw_packet_request {
 #define PW_PACKET_FORWARDED  0x40 /* TTL is decremented, next hop chosen: not to be done again */
 #define PW_PACKET_LAYER3     0x80 /* the data begins at layer 3, behind l2_len bytes of frame */
 
-#define PW_PACKET_OFFSET     offsetof(struct rte_mbuf, dynfield1)
-
 static inline struct pw_packet *pw_packet(struct rte_mbuf *mbuf)
 {
 	return RTE_PTR_ADD(mbuf, PW_PACKET_OFFSET);
+}
+
+/** Topmost label entry as received (host order); 0 = none. */
+static inline uint32_t *pw_packet_label(struct rte_mbuf *mbuf)
+{
+	return &mbuf->hash.fdir.hi;
+}
+
+/** Nothing is known of @p mbuf yet: all is 0. */
+static inline struct pw_packet *pw_packet_clear(struct rte_mbuf *mbuf)
+{
+	mbuf->hash.rss = 0;
+	*pw_packet_label(mbuf) = 0;
+	return memset(pw_packet(mbuf), 0, sizeof(struct pw_packet));
+}
+
+/** @p mbuf carries what @p from did, or a part of it. */
+static inline void pw_packet_copy(struct rte_mbuf *mbuf, struct rte_mbuf *from)
+{
+	*pw_packet(mbuf) = *pw_packet(from);
+	mbuf->hash = from->hash;
 }
 
 /** Reserves the mbuf field. Control thread, once, before any port starts. 0 or -errno. */

@@ -120,11 +120,9 @@ uint32_t pw_flow_hash(const struct rte_mbuf *mbuf);
 /** The packet's flow hash, computed when it is first needed. */
 static inline uint32_t pw_packet_hash(struct rte_mbuf *mbuf)
 {
-	struct pw_packet *packet = pw_packet(mbuf);
-
-	if (!packet->hash)
-		packet->hash = pw_flow_hash(mbuf);
-	return packet->hash;
+	if (!mbuf->hash.rss)
+		mbuf->hash.rss = pw_flow_hash(mbuf);
+	return mbuf->hash.rss;
 }
 
 /** One token of a rate limit; false when it is used up. */

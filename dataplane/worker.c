@@ -52,16 +52,19 @@ const char *const pw_path_stages[] = {
 static bool stopping;
 static int wake_fd = -1;
 
+static_assert(PW_INTERFACES <= UINT16_MAX + 1 && PW_ENDPOINTS <= UINT16_MAX + 1,
+	      "16 bits of each in struct pw_packet");
+
 int pw_packet_register(void)
 {
 	static const struct rte_mbuf_dynfield field = {
 		.name = "pw_packet",
 		.size = sizeof(struct pw_packet),
-		.align = 4,
+		.align = alignof(struct pw_packet),
 	};
 	int offset = rte_mbuf_dynfield_register_offset(&field, PW_PACKET_OFFSET);
 
-	return offset == (int)PW_PACKET_OFFSET ? 0 : -rte_errno;
+	return offset == PW_PACKET_OFFSET ? 0 : -rte_errno;
 }
 
 static void rate_init(struct pw_rate *rate, uint64_t per_second, uint64_t burst)

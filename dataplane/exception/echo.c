@@ -67,7 +67,7 @@ static uint16_t icmp_echo(struct rte_graph *graph, struct rte_node *node, void *
 		if (edge != EDGE_DROP) {
 			/* Made here, to be routed in the VRF it was asked in. */
 			pw_packet(mbuf)->flags |= PW_PACKET_ORIGINATED;
-			pw_packet(mbuf)->hash = 0;
+			mbuf->hash.rss = 0;
 			worker->events[PW_EVENT_ECHO_ANSWERED]++;
 		}
 		rte_node_enqueue_x1(graph, node, edge, mbuf);

@@ -324,6 +324,7 @@ static struct rte_mbuf *answer(struct pw_worker *worker, struct rte_mbuf *mbuf, 
 	error = rte_pktmbuf_alloc(pw_mbuf_pool);
 	if (!error)
 		return NULL;
+	pw_packet_clear(error);
 	*pw_packet(error) = (struct pw_packet){
 		.interface = packet->interface,
 		.vrf = packet->vrf,

@@ -350,9 +350,9 @@ static bool straight_to_mpls(struct pw_worker *worker, struct rte_mbuf *mbuf,
 		     endpoint->protect & PW_PROTECT_BLOCK_IN ||
 		     !(pw_interface_get(endpoint->interface)->flags & PW_INTERFACE_UP)))
 		return false;
-	packet->endpoint = endpoint->id;
-	packet->interface = endpoint->interface;
-	packet->hash = 0;
+	packet->endpoint = (uint16_t)endpoint->id;
+	packet->interface = (uint16_t)endpoint->interface;
+	mbuf->hash.rss = 0;
 	rte_pktmbuf_adj(mbuf, payload_at + GRE_BYTES);
 	pw_stage_trim(mbuf, payload - GRE_BYTES);
 	counters = &worker->counters[endpoint->interface];

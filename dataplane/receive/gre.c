@@ -181,9 +181,9 @@ static rte_edge_t decapsulate(struct pw_worker *worker, struct recent *recent,
 		if (!packet->sa)
 			return pw_stage_drop(mbuf, PW_DROP_POLICY_CLEAR);
 	}
-	packet->endpoint = id;
-	packet->interface = endpoint->interface;
-	packet->hash = 0;
+	packet->endpoint = (uint16_t)id;
+	packet->interface = (uint16_t)endpoint->interface;
+	mbuf->hash.rss = 0;
 	rte_pktmbuf_adj(mbuf, gre.offset);
 	worker->counters[endpoint->interface].rx_packets++;
 	worker->counters[endpoint->interface].rx_bytes += mbuf->pkt_len;

@@ -232,7 +232,7 @@ static rte_edge_t act(struct rte_mbuf *mbuf, uint32_t top)
 	if (nexthop->type == PW_NEXTHOP_GROUP) {
 		uint32_t hash = pw_mpls_flow_hash(mbuf, top & PW_MPLS_BOTTOM);
 
-		packet->hash = hash;
+		mbuf->hash.rss = hash;
 		nexthop = pw_nexthop_select(nexthop, hash);
 	}
 	if (entry.action == PW_LABEL_SWAP)
@@ -252,8 +252,8 @@ static rte_edge_t input(struct rte_mbuf *mbuf)
 			return pw_stage_drop(mbuf, PW_DROP_MPLS_TRUNCATED);
 		top = pw_mpls_entry(mbuf, 0);
 		label = pw_mpls_label(top);
-		if (!packet->label)
-			packet->label = top;
+		if (!*pw_packet_label(mbuf))
+			*pw_packet_label(mbuf) = top;
 		if (likely(label >= PW_LABEL_RESERVED))
 			return act(mbuf, top);
 		if (label != PW_MPLS_EXPLICIT4 && label != PW_MPLS_EXPLICIT6)

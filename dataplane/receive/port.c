@@ -12,13 +12,6 @@ enum edge {
 	EDGE_TRANSMIT,
 };
 
-static void fresh(struct rte_mbuf *mbuf, uint16_t port)
-{
-	struct pw_packet *packet = pw_packet(mbuf);
-
-	*packet = (struct pw_packet){.port = port};
-}
-
 /* Packets from the control thread (released for their neighbour, or the kernel's own) and from
  * other workers. */
 static uint16_t injected(struct rte_graph *graph, struct rte_node *node, struct pw_worker *worker)
@@ -54,7 +47,7 @@ static uint16_t port_receive(struct rte_graph *graph, struct rte_node *node, voi
 		for (uint16_t k = 0; k < n; k++) {
 			if (k + 4 < n)
 				rte_prefetch0(pw_packet(burst[k + 4]));
-			fresh(burst[k], poll->item[i].port);
+			pw_packet_clear(burst[k])->port = poll->item[i].port;
 			rte_prefetch0(rte_pktmbuf_mtod(burst[k], void *));
 		}
 		rte_node_enqueue(graph, node, EDGE_ETHERNET, (void **)burst, n);

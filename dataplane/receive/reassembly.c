@@ -122,7 +122,7 @@ static struct rte_mbuf *flatten(struct rte_mbuf *chain, enum pw_drop *drop)
 		memcpy(at, rte_pktmbuf_mtod(segment, void *), segment->data_len);
 		at += segment->data_len;
 	}
-	*pw_packet(flat) = *pw_packet(chain);
+	pw_packet_copy(flat, chain);
 	return flat;
 }
 

@@ -62,7 +62,7 @@ static uint16_t fragment(struct rte_graph *graph, struct rte_node *node, void **
 			continue;
 		}
 		for (int k = 0; k < count; k++) {
-			*pw_packet(pieces[k]) = *packet;
+			pw_packet_copy(pieces[k], mbuf);
 			checksum(pieces[k]);
 			rte_node_enqueue_x1(graph, node, edge, pieces[k]);
 		}

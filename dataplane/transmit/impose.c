@@ -162,7 +162,7 @@ static bool encapsulate(struct pw_worker *worker, struct rte_mbuf *mbuf,
 	struct pw_packet *packet = pw_packet(mbuf);
 	struct pw_impose_inner inner = pw_impose_look(mbuf);
 	uint16_t protocol = gre_protocol(mbuf, labels);
-	uint32_t hash = packet->hash;
+	uint32_t hash = mbuf->hash.rss;
 	char *at;
 
 	if (endpoint->flags & PW_ENDPOINT_IPV6 && !hash)

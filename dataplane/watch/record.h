@@ -57,7 +57,8 @@ struct pw_record {
 	uint8_t stage;     /* enum pw_stage_id */
 	uint8_t layer;     /* PW_LAYER_* */
 	uint8_t direction; /* PW_DIRECTION_* */
-	uint8_t reserved[7];
+	uint32_t hash;     /* of the flow; 0 = not computed */
+	uint32_t label;    /* topmost label entry as received; 0 = none */
 	struct pw_packet packet;
 	uint8_t data[];
 };

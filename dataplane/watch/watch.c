@@ -213,6 +213,8 @@ void pw_record_fill(struct pw_record *record, const struct pw_worker *worker,
 	record->stage = stage;
 	record->layer = layer;
 	record->direction = direction(stage);
+	record->hash = mbuf->hash.rss;
+	record->label = *pw_packet_label(mbuf);
 	record->packet = *pw_packet(mbuf);
 	memcpy(record->data, rte_pktmbuf_mtod(mbuf, const void *), length);
 }
