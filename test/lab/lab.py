@@ -47,6 +47,15 @@ class Results:
         return 1 if self.failed else 0
 
 
+def by_driver(drivers, tests, of_ports):
+    """(driver, its tests): the first driver has them all, the others those with these names, in
+    which a port has a part; what is behind the port is the same code."""
+    unknown = set(of_ports) - {test[0] for test in tests}
+    expect(not unknown, f'no such tests: {unknown}')
+    for driver in drivers:
+        yield driver, [test for test in tests if driver == drivers[0] or test[0] in of_ports]
+
+
 def expect(condition, text):
     if not condition:
         raise AssertionError(text)
@@ -106,7 +115,7 @@ class Node:
         that come later too."""
         counter = 'Icmp6InEchoReplies' if ':' in address else 'IcmpInEchoReps'
         before = self.snmp()[counter] if check else 0
-        done = self.run('ping', '-n', '-c', count, '-i', '0.2', '-W', '5' if check else '1',
+        done = self.run('ping', '-n', '-c', count, '-i', '0.05', '-W', '5' if check else '1',
                         *options, address, check=False, **more)
         if check and ' 0% packet loss' not in done.stdout:
             wait_for(lambda: self.snmp()[counter] - before >= count, 5,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's unmodified strongSwan gives two PEs their keys: charon's XFRM messages go to pewterd,
 IKE goes through the kernel's UDP sockets on the port that pewterd has. Real kernels are customers
-and core. Arguments: drivers (af_xdp, af_packet), or words of the names of tests to run."""
+and core. Arguments: drivers (af_xdp, af_packet; the first has all tests), or words of the names of
+tests to run."""
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ import time
 import ike
 from ike import Charon, connection, xfrm_states
 from ike_stream import Stream
-from lab import EXAMPLES, Lab, Results, Skip, expect, l3vpn, wait_for
+from lab import EXAMPLES, Lab, Results, Skip, by_driver, expect, l3vpn, wait_for
 
 ADDRESS = {1: '10.255.0.1', 2: '10.255.0.2'}
 CORE = {1: '192.0.2.2', 2: '192.0.2.6'}
@@ -221,6 +222,8 @@ def rekey_every_second(i, seconds=60):
     i.down()
     i.up(esp='aes128gcm16-esn-ecp256')
     i.lab.nodes['red1'].ping('10.2.0.2')
+    before = {(n, name): i.pewter(n).drop(name) for n in (1, 2)
+              for name in ('sa-none', 'policy-sa', 'esp-spi', 'esp-replay', 'esp-icv')}
     with Stream(i.lab) as stream:
         end, rekeys = time.monotonic() + seconds, 0
         while time.monotonic() < end:
@@ -228,6 +231,12 @@ def rekey_every_second(i, seconds=60):
             i.charon[1 + rekeys % 2].swanctl('--rekey', '--child', 'gre')
             rekeys += 1
             time.sleep(max(0, 1 - (time.monotonic() - begin)))
+            # On a busy machine it may not be done: two at once would be another test.
+            for n in (1, 2):
+                wait_for(lambda: len(i.charon[n].installed()) == 1, 10, 'the end of the rekey')
+    drops = {f'PE{n} {name}': i.pewter(n).drop(name) - before[n, name] for n, name in before}
+    expect(stream.lost == 0,
+           f'{stream.lost} of {stream.sent} packets lost: {stream.where}; drops {drops}')
     done = len(i.charon[1].said(r'CHILD_SA gre\{\d+\} established'))
     expect(rekeys >= seconds * 0.7, f'only {rekeys} rekeys in {seconds} s')
     return f'{rekeys} rekeys in {seconds} s ({done} CHILD_SAs so far), {stream.nothing_lost()}'
@@ -270,25 +279,29 @@ def trap(i):
     return f'up within {took:.1f} s; {view.esp_only()}'
 
 
+def rekey_jobs(i):
+    """Rekeys that EXPIRE events have asked for, on either side."""
+    return sum(len(i.charon[n].said('creating rekey job for CHILD_SA ESP')) for n in (1, 2))
+
+
 def lifetime_time(i):
     """Soft lifetimes by time: charon rekeys by EXPIRE events of pewterd."""
     i.down()
-    i.up(child='life_time = 8s\n rekey_time = 3s\n rand_time = 0s')
+    i.up(child='life_time = 8s\n rekey_time = 2s\n rand_time = 0s')
+    before = rekey_jobs(i)
     with Stream(i.lab) as stream:
-        time.sleep(7.5)
+        wait_for(lambda: rekey_jobs(i) >= before + 2, 7.5, 'two rekeys by time')
     n = len({c['number'] for c in i.charon[1].children()})
-    said = i.charon[1].said(r'received a XFRM_MSG_EXPIRE|creating rekey job for CHILD_SA ESP/0x\w+')
-    expect(any('rekey job' in line for line in said), i.charon[1].tail())
     return f'{n} CHILD_SAs shown, {stream.nothing_lost()}'
 
 
 def lifetime_bytes(i):
     i.down()
     i.up(child='life_bytes = 400000\n rekey_bytes = 200000\n rand_bytes = 0')
-    before = {n: len(i.charon[n].said('creating rekey job for CHILD_SA ESP')) for n in (1, 2)}
+    before = rekey_jobs(i)
     with Stream(i.lab) as stream:
-        time.sleep(6)
-    jobs = sum(len(i.charon[n].said('creating rekey job for CHILD_SA ESP')) - before[n] for n in (1, 2))
+        time.sleep(4)
+    jobs = rekey_jobs(i) - before
     expect(jobs >= 2, f'{jobs} rekeys for {stream.sent} packets of 136 bytes each way')
     return f'{jobs} rekeys by bytes, {stream.nothing_lost()}'
 
@@ -304,7 +317,7 @@ def lifetime_hard(i):
         return sum(len(i.charon[n].said('creating delete job for CHILD_SA ESP')) for n in (1, 2))
 
     before = jobs()
-    i.lab.nodes['red1'].run('ping', '-n', '-q', '-i', '0.002', '-c', '1000', '-W', '1', '10.2.0.2', check=False)
+    i.lab.nodes['red1'].run('ping', '-n', '-q', '-i', '0.002', '-c', '600', '-W', '1', '10.2.0.2', check=False)
     wait_for(lambda: not old & {s['spi'] for s in xfrm_states(i.pewter(1))}, 5, 'the SAs to end')
     expect(jobs() > before, 'no charon heard of it')
     i.lab.nodes['red1'].ping('10.2.0.2')
@@ -344,10 +357,10 @@ def charon_killed(i):
     i.up(**more)
     with Stream(i.lab) as stream:
         i.charon[1].kill()
-        time.sleep(2)
+        time.sleep(1)
         i.charon[1].start()
         i.charon[1].load(connection(ADDRESS[1], ADDRESS[2], **more))
-        time.sleep(2)
+        time.sleep(1)
     said = stream.nothing_lost()
     with Stream(i.lab) as stream:
         i.charon[1].initiate()
@@ -373,7 +386,7 @@ def charon_stopped(i):
 def orphans_expire(i):
     """Without charon SAs end at their hard lifetime, and the tunnel with them."""
     i.down()
-    i.up(child='life_time = 8s\n rekey_time = 0s\n rand_time = 0s')
+    i.up(child='life_time = 5s\n rekey_time = 0s\n rand_time = 0s')
     i.lab.nodes['red1'].ping('10.2.0.2')
     for n in (1, 2):
         i.charon[n].kill()
@@ -397,8 +410,8 @@ def pewterd_killed(i):
     i.lab.nodes['red1'].ping('10.2.0.2')
     i.pewter(1).kill()
     before = i.charon[1].cpu_seconds()
-    time.sleep(5)
-    used = (i.charon[1].cpu_seconds() - before) * 20
+    time.sleep(2.5)
+    used = (i.charon[1].cpu_seconds() - before) * 40
     expect(used < 10, f'charon used {used} % of a core without pewterd')
     expect(i.charon[1].process.poll() is None, 'charon ended')
     with CoreView(i.lab) as view:
@@ -415,7 +428,7 @@ def pewterd_killed(i):
         wait_for(lambda: len(i.charon[1].installed()) >= 1, 5, 'the CHILD_SA')
         i.lab.nodes['red1'].ping('10.2.0.2')
     expect(view.count('ip proto 47') + view.count('mpls') == 0, 'in clear on the core')
-    time.sleep(5)
+    time.sleep(2.5)
     later = (i.charon[1].cpu_seconds() - before) * 100 / (time.monotonic() - begin)
     expect(later < 15, f'charon used {later} % of a core after')
     i.charon[1].swanctl('--rekey', '--child', 'gre')
@@ -492,13 +505,17 @@ TESTS = [
     ('a rekey every second for a minute', rekey_every_second),
     ('MOBIKE: PE2 gets another address', mobike),
 ]
+# IKE to and from the kernel, ESP beside it, a port that is taken over.
+OF_PORTS = ('nothing leaves without keys', 'PSK, aes128gcm16-esn-ecp256',
+            'CHILD_SA rekey under 1,000 packets a second', 'trap: the first packet brings the SA up',
+            'pewterd killed and restarted under charon')
 
 
 def main():
     results = Results()
     drivers = [word for word in sys.argv[1:] if word in ('af_xdp', 'af_packet')]
     words = [word for word in sys.argv[1:] if word not in drivers]
-    for driver in drivers or ['af_xdp', 'af_packet']:
+    for driver, tests in by_driver(drivers or ['af_xdp', 'af_packet'], TESTS, OF_PORTS):
         with Lab() as lab:
             try:
                 ike.need_strongswan()
@@ -511,7 +528,7 @@ def main():
                 print(f'FAIL {driver}: the lab did not come up: {error}', flush=True)
                 results.failed += 1
                 continue
-            for name, function, *arguments in TESTS:
+            for name, function, *arguments in tests:
                 if words and not any(word in name for word in words):
                     continue
                 before = results.failed
