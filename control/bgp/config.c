@@ -168,13 +168,26 @@ static int get_labels(struct bgp_parser *parser)
 
 static int get_metric(struct bgp_parser *parser)
 {
-	return bgp_config_take_number(parser, "metric", 1, UINT32_MAX, &parser->config->metric);
+	/* The next one is the backups'. */
+	return bgp_config_take_number(parser, "metric", 1, UINT32_MAX - 1, &parser->config->metric);
 }
 
 static int get_multipath(struct bgp_parser *parser)
 {
 	return bgp_config_take_number16(parser, "multipath", 1, BGP_PATHS_MAX,
 					&parser->config->multipath);
+}
+
+static int get_backup(struct bgp_parser *parser)
+{
+	const char *word;
+
+	if (bgp_config_take_value(parser, "backup", &word))
+		return -EINVAL;
+	parser->config->backup = strcmp(word, "on") == 0;
+	if (!parser->config->backup && strcmp(word, "off") != 0)
+		return bgp_config_refuse(parser, "\"backup\" takes on or off, not \"%s\"", word);
+	return 0;
 }
 
 static int get_restart_time(struct bgp_parser *parser)
@@ -237,6 +250,7 @@ static int parse_line(struct bgp_parser *parser, char *line)
 		{"labels", get_labels},
 		{"metric", get_metric},
 		{"multipath", get_multipath},
+		{"backup", get_backup},
 		{"restart-time", get_restart_time},
 		{"stale-time", get_stale_time},
 		{"sweep-delay", get_sweep_delay},
@@ -313,6 +327,7 @@ int bgp_config_parse(const char *path, const char *text, struct bgp_config *conf
 		.label_last = LABEL_LAST,
 		.metric = METRIC,
 		.multipath = MULTIPATH,
+		.backup = true,
 		.restart_time = RESTART_TIME,
 		.stale_time = STALE_TIME,
 		.sweep_delay = SWEEP_DELAY,

@@ -58,6 +58,7 @@ struct bgp_config {
 	uint32_t label_first, label_last;
 	uint32_t metric;
 	uint16_t multipath;      /* hops of a route at most */
+	bool backup;             /* the best path to another PE is installed, too */
 	uint16_t restart_time;   /* seconds that the neighbours are to keep what we sent */
 	uint32_t stale_time;     /* seconds that their routes are kept without them; 0 = for ever */
 	uint32_t withdraw_delay; /* ms that a withdrawn route without another path stays */

@@ -29,6 +29,7 @@ void bgp_sync_nexthop(const struct nlmsghdr *nlh);
 void bgp_sync_stage_done(enum bgp_sync_stage stage);
 /** Pewter has this for the route from now on; takes over the reference. */
 void bgp_route_set_installed(struct bgp_route *route, struct bgp_hops *hops);
+void bgp_route_set_backup(struct bgp_route *route, struct bgp_hops *hops);
 
 void bgp_send_configure(const struct bgp_config *config);
 /** The neighbours have said all: bgp_dataplane_release(). */

@@ -101,7 +101,8 @@ struct bgp_route *bgp_route_first_waiting(void)
 
 void bgp_route_collect(struct bgp_route *route)
 {
-	if (route->state != BGP_ROUTE_CLEAN || route->candidates || route->installed || route->held)
+	if (route->state != BGP_ROUTE_CLEAN || route->candidates || route->installed ||
+	    route->backup || route->held)
 		return;
 	bgp_hash_remove(&routes, &route->node);
 	TAILQ_REMOVE(&route->vrf->routes, route, next);

@@ -87,12 +87,13 @@ struct bgp_route {
 	struct bgp_vrf *vrf;
 	struct bgp_candidate *candidates;
 	struct bgp_hops *installed; /* what Pewter has; NULL: no such route */
+	struct bgp_hops *backup;    /* the same of the route behind it, of the next metric */
 	uint64_t delete_at;         /* ms: when it waits */
 	struct bgp_prefix prefix;
 	uint8_t state;
 	bool held; /* Pewter had it before this process did: kept until the neighbours are done */
-	bool seen; /* in the dump that runs */
-	bool refused; /* by Pewter: tried again now and then */
+	bool seen, backup_seen; /* in the dump that runs */
+	bool refused;           /* by Pewter: tried again now and then */
 };
 TAILQ_HEAD(bgp_route_list, bgp_route);
 
@@ -142,6 +143,13 @@ struct bgp_route *bgp_route_first_waiting(void);
  */
 unsigned int bgp_route_select(const struct bgp_route *route, struct bgp_hop *hops,
 			      unsigned int max);
+/**
+ * The same of what is left without the PEs of @p best: what takes over when those are of
+ * no use.
+ */
+unsigned int bgp_route_select_backup(const struct bgp_route *route, const struct bgp_hop *best,
+				     unsigned int best_count, struct bgp_hop *hops,
+				     unsigned int max);
 /** The best candidate, NULL without any. */
 const struct bgp_path *bgp_route_best(const struct bgp_route *route);
 

@@ -83,8 +83,18 @@ static bool before(const struct choice *a, const struct choice *b)
 	return a->path->path_id < b->path->path_id;
 }
 
-/* The equally good ones, the best first. */
-static unsigned int choose(const struct bgp_route *route, struct choice *choices)
+/* One of these hops leads to the same PE. */
+static bool leads_to(const struct choice *choice, const struct bgp_hop *hops, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (bgp_address_equal(&hops[i].via, &of(choice)->next_hop))
+			return true;
+	return false;
+}
+
+/* The equally good ones, the best first, without those to the PEs of @p avoid. */
+static unsigned int choose(const struct bgp_route *route, const struct bgp_hop *avoid,
+			   unsigned int avoid_count, struct choice *choices)
 {
 	unsigned int count = 0;
 
@@ -92,7 +102,7 @@ static unsigned int choose(const struct bgp_route *route, struct choice *choices
 	     candidate && count < CANDIDATES_MAX; candidate = candidate->next_of_route) {
 		choices[count].path = candidate->path;
 		choices[count].oif = bgp_dataplane_tunnel(of(&choices[count]));
-		if (choices[count].oif)
+		if (choices[count].oif && !leads_to(&choices[count], avoid, avoid_count))
 			count++;
 	}
 	if (count > 1)
@@ -107,10 +117,12 @@ static unsigned int choose(const struct bgp_route *route, struct choice *choices
 	return count;
 }
 
-unsigned int bgp_route_select(const struct bgp_route *route, struct bgp_hop *hops, unsigned int max)
+unsigned int bgp_route_select_backup(const struct bgp_route *route, const struct bgp_hop *best,
+				     unsigned int best_count, struct bgp_hop *hops,
+				     unsigned int max)
 {
 	struct choice choices[CANDIDATES_MAX];
-	unsigned int count = choose(route, choices), used = 0;
+	unsigned int count = choose(route, best, best_count, choices), used = 0;
 
 	for (unsigned int i = 0; i < count && used < max; i++) {
 		memset(&hops[used], 0, sizeof(*hops));
@@ -127,9 +139,14 @@ unsigned int bgp_route_select(const struct bgp_route *route, struct bgp_hop *hop
 	return bgp_hops_sort(hops, used);
 }
 
+unsigned int bgp_route_select(const struct bgp_route *route, struct bgp_hop *hops, unsigned int max)
+{
+	return bgp_route_select_backup(route, NULL, 0, hops, max);
+}
+
 const struct bgp_path *bgp_route_best(const struct bgp_route *route)
 {
 	struct choice choices[CANDIDATES_MAX];
 
-	return choose(route, choices) ? choices[0].path : NULL;
+	return choose(route, NULL, 0, choices) ? choices[0].path : NULL;
 }

@@ -18,6 +18,7 @@
 
 static uint32_t metric, label_first, label_last, withdraw_delay;
 static uint16_t multipath;
+static bool backups;
 static bool released; /* routes of an earlier life are no longer held */
 
 /* Labels that are to be deleted, and when. */
@@ -34,6 +35,7 @@ void bgp_send_configure(const struct bgp_config *config)
 {
 	metric = config->metric;
 	multipath = config->multipath;
+	backups = config->backup;
 	withdraw_delay = config->withdraw_delay;
 	label_first = config->label_first;
 	label_last = config->label_last;
@@ -121,7 +123,10 @@ void bgp_send_refused(const struct nlmsghdr *request, int error, const char *tex
 	route = vrf ? bgp_route_get(vrf, &refused.prefix, false) : NULL;
 	if (!route)
 		return;
-	bgp_route_set_installed(route, NULL);
+	if (refused.metric == metric)
+		bgp_route_set_installed(route, NULL);
+	else
+		bgp_route_set_backup(route, NULL);
 	route->refused = true;
 	bgp_route_collect(route);
 }
@@ -152,12 +157,14 @@ static void retry(void)
 
 /* ---- sending ----------------------------------------------------------------------------- */
 
-static bool send_route(const struct bgp_route *route, const struct bgp_hops *hops)
+static bool send_route(const struct bgp_route *route, uint32_t priority,
+		       const struct bgp_hops *hops)
 {
 	struct pw_api_batch *batch = bgp_dataplane_batch(false);
 
 	for (unsigned int tries = 0; batch && tries < 2; tries++) {
-		if (bgp_netlink_put_route(batch, route->vrf->table, metric, &route->prefix, hops)) {
+		if (bgp_netlink_put_route(batch, route->vrf->table, priority, &route->prefix,
+					  hops)) {
 			if (hops)
 				bgp_dataplane_counters()->added++;
 			else
@@ -254,40 +261,72 @@ static bool limit_reached(struct bgp_route *route)
 	return true;
 }
 
-/* What the route should be; NULL: nothing. False: out of memory. */
-static bool wanted_hops(struct bgp_route *route, struct bgp_hops **wanted)
+/* What the route should be, and its backup; NULL: nothing. False: out of memory. */
+static bool wanted_hops(struct bgp_route *route, struct bgp_hops **wanted, struct bgp_hops **backup)
 {
-	struct bgp_hop hops[BGP_PATHS_MAX];
-	unsigned int count = bgp_route_select(route, hops, multipath);
+	struct bgp_hop hops[BGP_PATHS_MAX], others[BGP_PATHS_MAX];
+	unsigned int count = bgp_route_select(route, hops, multipath), other_count = 0;
 
+	if (backups && count)
+		other_count = bgp_route_select_backup(route, hops, count, others, multipath);
 	*wanted = count ? bgp_hops_intern(hops, count) : NULL;
-	return !count || *wanted;
+	*backup = other_count ? bgp_hops_intern(others, other_count) : NULL;
+	if ((!count || *wanted) && (!other_count || *backup))
+		return true;
+	bgp_hops_release(*wanted);
+	bgp_hops_release(*backup);
+	return false;
+}
+
+/* Takes over both references. False: no room for the messages now. */
+static bool hops_send(struct bgp_route *route, struct bgp_hops *wanted, struct bgp_hops *backup)
+{
+	if (wanted != route->installed && !send_route(route, metric, wanted)) {
+		bgp_hops_release(wanted);
+		bgp_hops_release(backup);
+		return false;
+	}
+	bgp_route_set_installed(route, wanted);
+	if (backup != route->backup && !send_route(route, metric + 1, backup)) {
+		bgp_hops_release(backup);
+		return false;
+	}
+	bgp_route_set_backup(route, backup);
+	return true;
 }
 
 /* False: there is no room for now, the route is to be looked at again. */
 static bool route_send(struct bgp_route *route)
 {
-	struct bgp_hops *wanted;
+	struct bgp_hops *wanted, *backup;
 
-	if (!wanted_hops(route, &wanted))
+	if (!wanted_hops(route, &wanted, &backup))
 		return false;
 	if (wanted)
 		route->held = false;
-	if (wanted == route->installed || (!wanted && route->held) ||
-	    (wanted && limit_reached(route))) {
+	if (wanted && limit_reached(route)) {
 		bgp_hops_release(wanted);
+		bgp_hops_release(backup);
 		return true;
 	}
-	if (!wanted) {
+	if (wanted)
+		return hops_send(route, wanted, backup);
+	if (!route->held && (route->installed || route->backup)) {
 		bgp_route_wait(route, bgp_now() + withdraw_delay);
 		pw_loop_again(withdraw_delay);
-		return true;
 	}
-	if (!send_route(route, wanted)) {
-		bgp_hops_release(wanted);
+	return true;
+}
+
+/* The backup goes first, so that packets do not take it for a moment. */
+static bool send_deletion(struct bgp_route *route)
+{
+	if (route->backup && !send_route(route, metric + 1, NULL))
 		return false;
-	}
-	bgp_route_set_installed(route, wanted);
+	bgp_route_set_backup(route, NULL);
+	if (route->installed && !send_route(route, metric, NULL))
+		return false;
+	bgp_route_set_installed(route, NULL);
 	return true;
 }
 
@@ -302,11 +341,10 @@ static bool send_deletions(void)
 			pw_loop_again((uint32_t)(route->delete_at - now));
 			break;
 		}
-		if (!send_route(route, NULL))
+		if (!send_deletion(route))
 			return false;
 		vrf = route->vrf;
 		bgp_route_done(route);
-		bgp_route_set_installed(route, NULL);
 		bgp_route_collect(route);
 		if (vrf->limited && retry_at == NEVER) {
 			vrf->limited = false;
@@ -342,12 +380,12 @@ void bgp_send_all(void)
 
 void bgp_dataplane_remove(struct bgp_route *route)
 {
-	if (route->installed && route->vrf->table && bgp_dataplane_ready() &&
-	    !send_route(route, NULL))
+	if (route->vrf->table && bgp_dataplane_ready() && !send_deletion(route))
 		pw_warning("vrf %s goes while pewterd is busy: some routes stay behind",
 			   route->vrf->config.name);
 	bgp_route_done(route);
 	bgp_route_set_installed(route, NULL);
+	bgp_route_set_backup(route, NULL);
 	route->held = false;
 	bgp_route_collect(route);
 }

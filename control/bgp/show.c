@@ -129,10 +129,20 @@ static void show_vrfs(FILE *out, bool json)
 		fputs(first ? "[]\n" : "\n]\n", out);
 }
 
+static void show_hops(FILE *out, const struct bgp_hops *hops, bool json)
+{
+	char via[BGP_ADDRESS_TEXT];
+
+	for (unsigned int i = 0; hops && i < hops->count; i++)
+		fprintf(out, json ? "%s{\"via\":\"%s\",\"label\":%u}" : "%s %s label %u",
+			i ? "," : "", bgp_address_text(&hops->hops[i].via, via),
+			hops->hops[i].label);
+}
+
 static void show_route(FILE *out, const struct bgp_route *route, bool json, bool first)
 {
 	const struct bgp_path *best = bgp_route_best(route);
-	char prefix[BGP_PREFIX_TEXT], via[BGP_ADDRESS_TEXT], rd[BGP_RD_TEXT];
+	char prefix[BGP_PREFIX_TEXT], rd[BGP_RD_TEXT];
 	const struct bgp_hops *hops = route->installed;
 
 	bgp_prefix_text(&route->prefix, prefix);
@@ -145,12 +155,10 @@ static void show_route(FILE *out, const struct bgp_route *route, bool json, bool
 			best ? bgp_rd_text(best->rd, rd) : "");
 	else
 		fprintf(out, "%-16s %-24s", route->vrf->config.name, prefix);
-	for (unsigned int i = 0; hops && i < hops->count; i++)
-		fprintf(out, json ? "%s{\"via\":\"%s\",\"label\":%u}" : "%s %s label %u",
-			!json && i  ? ","
-			: json && i ? ","
-				    : "",
-			bgp_address_text(&hops->hops[i].via, via), hops->hops[i].label);
+	show_hops(out, hops, json);
+	if (json || route->backup)
+		fputs(json ? "],\"backup\":[" : " backup", out);
+	show_hops(out, route->backup, json);
 	if (json)
 		fputs("]}", out);
 	else

@@ -21,6 +21,7 @@ struct tunnel {
 
 static struct tunnel tunnels[BGP_TUNNELS], before[BGP_TUNNELS];
 static unsigned int tunnel_count;
+static bool reconfigured; /* routes may leave, or be announced, in another way */
 static struct bgp_address configured_next_hop;
 static uint32_t metric;
 
@@ -38,6 +39,8 @@ void bgp_sync_configure(const struct bgp_config *config)
 			if (strcmp(old[k].name, tunnels[i].name) == 0)
 				tunnels[i] = old[k];
 	}
+	reconfigured |= count != tunnel_count || memcmp(old, tunnels, sizeof(old)) != 0 ||
+			!bgp_address_equal(&configured_next_hop, &config->next_hop);
 	configured_next_hop = config->next_hop;
 	metric = config->metric;
 }
@@ -76,6 +79,12 @@ void bgp_route_set_installed(struct bgp_route *route, struct bgp_hops *hops)
 	route->installed = hops;
 }
 
+void bgp_route_set_backup(struct bgp_route *route, struct bgp_hops *hops)
+{
+	bgp_hops_release(route->backup);
+	route->backup = hops;
+}
+
 void bgp_sync_begin(void)
 {
 	struct bgp_route *route;
@@ -88,7 +97,7 @@ void bgp_sync_begin(void)
 		vrf->found_ifindex = vrf->found_table = 0;
 		vrf->label_installed = 0;
 		TAILQ_FOREACH (route, &vrf->routes, next)
-			route->seen = false;
+			route->seen = route->backup_seen = false;
 	}
 	bgp_locals_unsee();
 	bgp_remotes_unsee();
@@ -132,17 +141,20 @@ static void touch_all(bool forget, struct bgp_vrf *vrf)
 	struct bgp_route *route;
 
 	TAILQ_FOREACH (route, &vrf->routes, next) {
-		if (forget)
+		if (forget) {
 			bgp_route_set_installed(route, NULL);
+			bgp_route_set_backup(route, NULL);
+		}
 		bgp_route_touch(route);
 	}
 }
 
 static void links_done(void)
 {
-	bool moved = false;
+	bool moved = reconfigured;
 	struct bgp_vrf *vrf;
 
+	reconfigured = false;
 	for (unsigned int i = 0; i < tunnel_count; i++) {
 		if (!tunnels[i].found)
 			pw_warning("tunnel %s is not there yet", tunnels[i].name);
@@ -180,6 +192,13 @@ static void own_route(struct bgp_vrf *vrf, const struct bgp_netlink_route *seen)
 	set = bgp_hops_intern(hops, count);
 	if (!set)
 		return;
+	if (seen->metric != metric) {
+		route->backup_seen = true;
+		if (set != route->backup || !route->candidates)
+			bgp_route_touch(route);
+		bgp_route_set_backup(route, set);
+		return;
+	}
 	route->seen = true;
 	if (set != route->installed || !route->candidates)
 		bgp_route_touch(route);
@@ -220,7 +239,7 @@ void bgp_sync_route(const struct nlmsghdr *nlh, bool dumped)
 		return;
 	if (seen.protocol == RTPROT_BGP) {
 		/* What happens to them between dumps was done here. */
-		if (dumped && seen.metric == metric)
+		if (dumped && (seen.metric == metric || seen.metric == metric + 1))
 			own_route(vrf, &seen);
 		return;
 	}
@@ -236,11 +255,16 @@ static void routes_done(void)
 	struct bgp_vrf *vrf;
 
 	TAILQ_FOREACH (vrf, &bgp_vrfs, next)
-		TAILQ_FOREACH (route, &vrf->routes, next)
+		TAILQ_FOREACH (route, &vrf->routes, next) {
 			if (!route->seen && route->installed) {
 				bgp_route_set_installed(route, NULL);
 				bgp_route_touch(route);
 			}
+			if (!route->backup_seen && route->backup) {
+				bgp_route_set_backup(route, NULL);
+				bgp_route_touch(route);
+			}
+		}
 	bgp_locals_sweep();
 }
 

@@ -35,6 +35,7 @@ route add 10.0.0.2/32 via 192.0.2.2
 route add 10.0.0.3/32 via 192.0.2.2
 link add mgre0 type gre local 10.0.0.1 ttl 255
 link set mgre0 up
+neighbor add 10.0.0.2 lladdr 10.0.0.2 dev mgre0
 link add cust type vrf table 10
 link set cust up
 link add far type vrf table 300

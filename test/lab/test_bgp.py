@@ -12,12 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from lab import BUILD, Lab, Results, core, customer, expect, run, wait_for
 
 BGP = os.path.join(BUILD, 'control', 'bgp', 'pewter-bgp')
-LOCAL_SWEEP = 15
-SWEEP = 8  # seconds from a neighbour's End-of-RIB to the sweep, in these labs
+PASSWORD = 'between-us'  # TCP MD5 (RFC 2385)
+SWEEP = 4  # seconds from a neighbour's End-of-RIB to the sweep, in these labs
 
 PE = """
 link set core up mtu 1600
@@ -44,7 +45,7 @@ address add 2001:db8:{n}::1/64 dev ce-blue
 CONFIG = """
 local-as 65000
 router-id {loopback}
-neighbor {p} remote-as 65000 hold-time 30 {neighbor}
+neighbor {p} remote-as 65000 hold-time {hold} {neighbor}
 tunnel gre1
 vrf red rd 65000:{n}1 import 65000:1 export 65000:1 redistribute connected static {red}
 vrf blue rd 65000:{n}2 import 65000:2 export 65000:2 redistribute connected static
@@ -61,6 +62,7 @@ router bgp 65000
  bgp router-id 10.0.0.50
  no bgp default ipv4-unicast
  no bgp suppress-duplicates
+ coalesce-time 100
 {neighbors} address-family ipv4 vpn
 {vpn} exit-address-family
  address-family ipv6 vpn
@@ -78,6 +80,8 @@ GOBGP_NEIGHBOR = """
   [neighbors.config]
     neighbor-address = "{address}"
     peer-as = 65000
+  [neighbors.timers.config]
+    connect-retry = 1
   [neighbors.transport.config]
     passive-mode = true
   [neighbors.route-reflector.config]
@@ -151,14 +155,14 @@ class Speaker:
 
 class Frr(Speaker):
     name = 'frr'
-    password = 'between-us'  # TCP MD5, for PEs that are its clients
+    guard = f'password {PASSWORD}'  # how a PE that is signed for says it
     program = '/usr/lib/frr/bgpd'
     version_command = (program, '--version')
 
     def text(self):
         neighbors = ''.join(f' neighbor {a} remote-as 65000\n neighbor {a} timers connect 1\n'
                             f' neighbor {a} advertisement-interval 0\n' for a in self.neighbors)
-        neighbors += ''.join(f' neighbor {a} password {self.password}\n' for a in self.signed)
+        neighbors += ''.join(f' neighbor {a} password {PASSWORD}\n' for a in self.signed)
         vpn = ''.join(f'  neighbor {a} activate\n  neighbor {a} route-reflector-client\n'
                       f'  neighbor {a} addpath-tx-all-paths\n' for a in self.neighbors)
         return FRR.format(neighbors=neighbors, vpn=vpn)
@@ -167,9 +171,16 @@ class Frr(Speaker):
         return (self.program, '-Z', '-f', self.config, '-i', f'{self.folder}/pid',
                 '--vty_socket', self.folder, '-P', 0, '--log', 'stdout')
 
+    def refresh(self):
+        """Asks its neighbours for their routes (RFC 2918)."""
+        for family in ('ipv4', 'ipv6'):
+            self.node.run('vtysh', '--vty_socket', self.folder, '-c',
+                          f'clear bgp {family} vpn * soft in')
+
 
 class Gobgp(Speaker):
     name = 'gobgp'
+    guard = 'ttl-security 1'
     program = '/usr/bin/gobgpd'
     version_command = (program, '--version')
 
@@ -184,24 +195,33 @@ class Gobgp(Speaker):
     def command(self):
         return self.program, '-f', self.config, '--api-hosts', '127.0.0.1:50051'
 
+    refresh = None  # it keeps what it was sent, and asks nobody again
+
 
 class Bird(Speaker):
     name = 'bird'
+    guard = f'password {PASSWORD} ttl-security 1'
     program = '/usr/sbin/bird'
     version_command = (program, '--version')
 
     def text(self):
-        return BIRD + ''.join(f'protocol bgp from vpn_client {{ neighbor {a} as 65000; }}\n'
-                              for a in self.neighbors)
+        guarded = f'password "{PASSWORD}"; ttl security on; '
+        return BIRD + ''.join(
+            f'protocol bgp from vpn_client {{ neighbor {a} as 65000; '
+            f'{guarded if a in self.signed else ""}}}\n' for a in self.neighbors)
 
     def command(self):
         return self.program, '-f', '-c', self.config, '-s', f'{self.folder}/ctl'
+
+    def refresh(self):
+        self.node.run('/usr/sbin/birdc', '-s', f'{self.folder}/ctl', 'reload', 'in', 'all')
 
 
 # ---- speakers on the PE itself, between pewter-bgp and the reflector ---------------------------
 
 class LocalFrr(Frr):
     name = 'local-frr'
+    sweep = 6  # it says End-of-RIB first, and then asks its own neighbour
 
     def text(self):
         return FRR.format(
@@ -221,6 +241,7 @@ class LocalFrr(Frr):
 
 class LocalGobgp(Gobgp):
     name = 'local-gobgp'
+    sweep = 12  # it is idle for five seconds first
 
     def text(self):
         client = GOBGP_NEIGHBOR.format(address='169.254.254.2').replace(
@@ -233,6 +254,7 @@ class LocalGobgp(Gobgp):
 
 class LocalBird(Bird):
     name = 'local-bird'
+    sweep = 8
 
     def text(self):
         template = BIRD.replace('10.0.0.50', '10.0.0.51').replace('via 192.0.2.1', 'via 192.0.2.2')
@@ -278,6 +300,7 @@ class PeBgp:
         self.node = lab.nodes[f'pe{number}']
         self.path = os.path.join(lab.folder, f'pe{number}.conf')
         self.log = os.path.join(lab.folder, f'pe{number}.bgp.log')
+        self.control = os.path.join(lab.folder, f'pe{number}.bgp')
         self.process = None
         self.write(config)
 
@@ -288,7 +311,7 @@ class PeBgp:
     def start(self):
         with open(self.log, 'a') as log:
             self.process = self.node.start(BGP, '-c', self.path, stdout=log, stderr=log)
-        wait_for(lambda: run(BGP, '-c', self.path, 'show', check=False).returncode == 0, 10,
+        wait_for(lambda: run(BGP, '-s', self.control, 'show', check=False).returncode == 0, 10,
                  'pewter-bgp')
         return self
 
@@ -301,11 +324,11 @@ class PeBgp:
         self.process.wait(10)
 
     def show(self):
-        return json.loads(run(BGP, '-c', self.path, '-j', 'show').stdout)
+        return json.loads(run(BGP, '-s', self.control, '-j', 'show').stdout)
 
     def routes(self):
         return {(r['vrf'], r['prefix']): r
-                for r in json.loads(run(BGP, '-c', self.path, '-j', 'show', 'routes').stdout)}
+                for r in json.loads(run(BGP, '-s', self.control, '-j', 'show', 'routes').stdout)}
 
     def established(self):
         return all(n['state'] == 'established' for n in self.show()['neighbors'])
@@ -318,7 +341,9 @@ class PeBgp:
 def pe_values(lab, number, **more):
     return dict({'n': number, 'core': f'192.0.2.{4 * number - 3}', 'p': f'192.0.2.{4 * number - 2}',
                  'loopback': f'10.255.0.{number}', 'second': f'10.255.0.{20 + number}',
-                 'others': '10.255.0.0/24', 'folder': lab.folder, 'sweep': SWEEP, 'red': '',
+                 'others': '10.255.0.0/24', 'folder': lab.folder, 'red': '',
+                 'sweep': getattr(lab, 'sweep', SWEEP) if number == 1 else SWEEP,
+                 'hold': 3 if number == 1 else 30,
                  'neighbor': getattr(lab, 'neighbor', '')}, **more)
 
 
@@ -379,39 +404,51 @@ print(n, refused)
 """
 
 RECEIVE = """
-import socket, struct, sys
+import socket, struct, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+s.setsockopt(socket.SOL_SOCKET, 33, 1 << 22)  # SO_RCVBUFFORCE: seconds of it
 s.bind((sys.argv[1], 5000))
 s.settimeout(0.2)
-seen = set()
+seen = {}
 print('ready', flush=True)
 stop = False
 while True:
     try:
-        seen.add(struct.unpack('!Q', s.recv(2048)[:8])[0])
+        seen.setdefault(struct.unpack('!Q', s.recv(2048)[:8])[0], time.monotonic())
     except socket.timeout:
         if stop:
             break
     if sys.stdin in __import__('select').select([sys.stdin], [], [], 0)[0]:
         stop = True
-gaps, last = [], -1
+gaps, last, longest, again = [], -1, 0, 0
 for n in sorted(seen):
     if n != last + 1:
         gaps.append(f'{last + 1}-{n - 1}')
+    if n - last - 1 > longest:
+        longest, again = n - last - 1, seen[n]
     last = n
-print(len(seen), last, *gaps[:8])
+print(len(seen), again, last, *gaps[:8])
 """
 
 
-LOST_MAX = 50  # of 1,000 a second
+WAITED, OVERRUN = 'ms without a CPU', 'dropped'
+
+
+def waited(pid):
+    """How long the threads of a process wanted to run and could not, the longest of them, ms."""
+    longest = 0
+    for task in os.listdir(f'/proc/{pid}/task') if os.path.exists(f'/proc/{pid}') else ():
+        with open(f'/proc/{pid}/task/{task}/schedstat') as file:
+            longest = max(longest, int(file.read().split()[1]) // 1000000)
+    return longest
 
 
 class Stream:
     """1,000 packets a second from red1 to an address of red2 while the block runs."""
 
     def __init__(self, lab, address='10.2.0.2'):
-        self.lab, self.address, self.lost, self.sent = lab, address, None, 0
+        self.lab, self.address = lab, address
+        self.lost, self.sent, self.again = None, 0, 0.0
 
     def python(self, node, code):
         return subprocess.Popen(['ip', 'netns', 'exec', node.ns, '/usr/bin/python3', '-c', code,
@@ -419,10 +456,11 @@ class Stream:
                                 text=True)
 
     def drops(self):
-        """What the PEs and the receiving kernel have counted, by name."""
+        """What the PEs and the kernels have counted, by name."""
         counters = {}
-        for name in ('pe1', 'pe2'):
+        for name in filter(lambda name: name.startswith('pe'), self.lab.nodes):
             daemon = getattr(self.lab, name)
+            counters[f'{name} {WAITED}'] = waited(daemon.process.pid)
             shown = daemon.ctl('-j', 'show', 'drops', check=False)
             if shown.returncode == 0:
                 counters.update({f'{name} {entry["name"]}': entry['packets']
@@ -433,11 +471,11 @@ class Stream:
                                  for key, value in port.items()
                                  if isinstance(value, int) and
                                  any(word in key for word in ('missed', 'error', 'no_buffer'))})
-        for name in ('red1', 'pe1', 'p', 'pe2', 'red2'):
+        for name in self.lab.nodes:
             for line in self.lab.nodes[name].run('cat', '/proc/net/dev').stdout.splitlines()[2:]:
                 device, values = line.split(':')
                 values = [int(value) for value in values.split()]
-                counters[f'{name} {device.strip()} dropped'] = values[3] + values[11]
+                counters[f'{name} {device.strip()} {OVERRUN}'] = values[3] + values[11]
             counters[f'{name} IpOutNoRoutes'] = self.lab.nodes[name].snmp()['IpOutNoRoutes']
         counters['red2 UdpRcvbufErrors'] = self.lab.nodes['red2'].snmp()['UdpRcvbufErrors']
         return counters
@@ -455,23 +493,30 @@ class Stream:
         time.sleep(0.5)
         self.sent, _ = (int(n) for n in self.sender.communicate('stop\n', timeout=10)[0].split())
         time.sleep(0.3)
-        received, last, *gaps = self.receiver.communicate('stop\n', timeout=10)[0].split()
+        said = self.receiver.communicate('stop\n', timeout=10)[0].split()
+        received, again, last, *gaps = said
         self.lost = self.sent - int(received)
+        self.again = float(again)  # when packets arrived again after most were lost
         self.where = f'numbers {", ".join(gaps)}, the last one {last} of {self.sent - 1}'
 
     def nothing_lost(self):
         """
-        A route that is away for a twentieth of a second loses more than LOST_MAX; a machine that
-        has other things to do loses a few at any time, whatever the routes.
+        Not one. A machine that runs something else for so long that a PE's rings overflow is no
+        fault of the PE's: the kernel has counted both, the packets and the time.
         """
         expect(self.sent > 500, f'only {self.sent} packets were sent')
-        if self.lost > LOST_MAX:
-            counted = {name: value - self.before.get(name, 0)
-                       for name, value in self.drops().items()
-                       if value != self.before.get(name, 0)}
-            raise AssertionError(f'{self.lost} of {self.sent} packets lost: {self.where}; '
-                                 f'counted: {counted}')
-        return f'{self.lost} of {self.sent} packets lost'
+        if not self.lost:
+            return f'0 of {self.sent} packets lost'
+        counted = {name: value - self.before.get(name, 0) for name, value in self.drops().items()
+                   if value != self.before.get(name, 0)}
+        for name in filter(lambda name: name.startswith('pe'), self.lab.nodes):
+            overrun = sum(value for key, value in counted.items()
+                          if key.startswith(name) and key.endswith(OVERRUN))
+            if self.lost <= overrun and self.lost <= counted.get(f'{name} {WAITED}', 0):
+                return (f'0 of {self.sent} packets lost, but {self.lost} at {name}\'s rings, '
+                        f'which had no CPU for {counted[f"{name} {WAITED}"]} ms')
+        raise AssertionError(f'{self.lost} of {self.sent} packets lost: {self.where}; '
+                             f'counted: {counted}')
 
 
 # ---- tests -----------------------------------------------------------------------------------
@@ -491,11 +536,15 @@ def converged(lab):
 
 
 def pings(lab):
-    for colour in ('red', 'blue'):
-        for source, target in ((1, 2), (2, 1)):
-            node = lab.nodes[f'{colour}{source}']
-            node.ping(f'10.{target}.0.2')
-            node.ping(f'2001:db8:{target}::2')
+    def one(colour, source, target):
+        node = lab.nodes[f'{colour}{source}']
+        node.ping(f'10.{target}.0.2')
+        node.ping(f'2001:db8:{target}::2')
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(one, colour, source, target) for colour in ('red', 'blue')
+                     for source, target in ((1, 2), (2, 1))]:
+            done.result()
 
 
 def delivery(lab):
@@ -527,15 +576,12 @@ def label_change(lab):
         lab.bgp2.reload(pe_config(lab, 2, red='label 5000'))
         wait_for(lambda: lab.bgp1.routes()['red', '10.2.0.0/24']['hops'][0]['label'] == 5000, 10,
                  'the new label')
-        time.sleep(1)
-    lost = stream.nothing_lost()
-    with Stream(lab) as stream:
+        time.sleep(0.5)
         lab.bgp2.reload(pe_config(lab, 2))
         wait_for(lambda: lab.bgp1.routes()['red', '10.2.0.0/24']['hops'][0]['label'] == old, 10,
                  'the old label')
-        time.sleep(1)
-    stream.nothing_lost()
-    return lost
+        time.sleep(0.5)
+    return stream.nothing_lost()
 
 
 def red_label(lab):
@@ -550,6 +596,7 @@ def hops(lab, prefix):
 def next_hop_move(lab):
     """A route of a third speaker moves between two tunnel ends; both are PE2's."""
     label, injector = red_label(lab), lab.injector
+    injector.ready()
     lab.pe2.ip('neighbor', 'replace', '10.255.0.1', 'lladdr', '10.255.0.1', 'dev', 'gre2', 'nud',
                'permanent')
     lab.pe2.ip('route', 'add', '10.88.0.0/24', 'table', '10', 'proto', '99', 'via', '10.2.0.2')
@@ -600,31 +647,35 @@ def known_pe(lab):
     wait_for(lambda: not hops(lab, '10.88.0.0/24'), 15, 'the withdrawal')
 
 
+def swept(lab):
+    """Everything is there, and still is when what was stale or held has been swept."""
+    converged(lab)
+    time.sleep(getattr(lab, 'sweep', SWEEP) + 1)
+    converged(lab)
+    for bgp in (lab.bgp1, lab.bgp2):
+        neighbor = bgp.show()['neighbors'][0]
+        expect(neighbor['stale'] == 0, 'stale routes are left')
+        expect(neighbor['end_of_rib'] == [True, True], f'End-of-RIB: {neighbor["end_of_rib"]}')
+
+
 def reflector_restart(lab):
-    """SIGKILL, three seconds without it, a new one that knows nothing at first."""
+    """SIGKILL, two seconds without it, a new one that knows nothing at first."""
     with Stream(lab) as stream:
         lab.reflector.kill()
         wait_for(lambda: not lab.bgp1.established(), 15, 'the loss of the session')
         expect(lab.bgp1.show()['neighbors'][0]['stale'] > 0, 'no route is stale')
-        time.sleep(3)
+        time.sleep(2)
         lab.reflector.start()
         began = time.monotonic()
         wait_for(lambda: lab.bgp1.established() and lab.bgp2.established(), 60, 'sessions')
         seconds = time.monotonic() - began
-        converged(lab)
-        time.sleep(SWEEP + 2)
-        converged(lab)
-        expect(lab.bgp1.show()['neighbors'][0]['stale'] == 0, 'stale routes are left')
+        swept(lab)
     pings(lab)
     return f'{stream.nothing_lost()}, sessions back after {seconds:.1f} s'
 
 
 def reflector_hangs(lab):
     """It stops and says nothing: the hold timer ends the session, forwarding goes on."""
-    lab.bgp1.reload(pe_config(lab, 1).replace('hold-time 30', 'hold-time 3'))
-    time.sleep(1)
-    wait_for(lab.bgp1.established, 40, 'the session')
-    converged(lab)
     with Stream(lab) as stream:
         lab.reflector.process.send_signal(signal.SIGSTOP)
         try:
@@ -639,9 +690,8 @@ def reflector_hangs(lab):
 
 def stale_time(lab):
     """A reflector that stays away: its routes are deleted after the time that was set."""
-    lab.bgp1.reload(pe_config(lab, 1) + 'stale-time 5\n')
-    wait_for(lab.bgp1.established, 40, 'the session')
-    converged(lab)
+    lab.bgp1.reload(pe_config(lab, 1) + 'stale-time 3\n')
+    expect(lab.bgp1.established(), 'a session ended that was not changed')
     lab.reflector.kill()
     wait_for(lambda: not lab.bgp1.established(), 15, 'the loss of the session')
     began = time.monotonic()
@@ -653,23 +703,24 @@ def stale_time(lab):
     lab.bgp1.reload(pe_config(lab, 1))
     wait_for(lambda: lab.bgp1.established() and lab.bgp2.established(), 60, 'sessions')
     converged(lab)
-    expect(seconds > 4, f'deleted after {seconds:.1f} s')
+    expect(seconds > 2.5, f'deleted after {seconds:.1f} s')
     return f'deleted after {seconds:.1f} s'
 
 
 def feed_restart(lab):
-    """pewter-bgp of each PE in turn: SIGKILL, two seconds without it, a new one."""
+    """pewter-bgp of each PE in turn: SIGKILL, a second without it, a new one."""
+    def labels():
+        return [vrf['label'] for bgp in (lab.bgp1, lab.bgp2) for vrf in bgp.show()['vrfs']]
+
+    before = labels()
     with Stream(lab) as stream:
         for bgp in (lab.bgp1, lab.bgp2):
-            labels = [vrf['label'] for vrf in bgp.show()['vrfs']]
             bgp.kill()
-            time.sleep(2)
+            time.sleep(1)
             bgp.start()
-            wait_for(bgp.established, 60, 'the session')
-            converged(lab)
-            expect([vrf['label'] for vrf in bgp.show()['vrfs']] == labels, 'labels changed')
-        time.sleep(SWEEP + 2)
-        converged(lab)
+        wait_for(lambda: lab.bgp1.established() and lab.bgp2.established(), 60, 'sessions')
+        swept(lab)
+    expect(labels() == before, 'labels changed')
     pings(lab)
     return stream.nothing_lost()
 
@@ -701,6 +752,75 @@ def dataplane_restart(lab):
     return f'ready after {ready:.1f} s, forwarding after {seconds:.1f} s'
 
 
+def refresh(lab):
+    """RFC 2918: asking, without a new session."""
+    injector, sessions = lab.injector, lab.bgp1.show()['neighbors'][0]['sessions']
+    injector.rib('add', 'vpnv4', '10.99.0.0/24', 4000, '65000:93', '10.255.0.2',
+                 target='65000:9')
+    time.sleep(0.5)
+    expect(('red', '10.99.0.0/24') not in lab.bgp1.routes(), 'imported, whatever its target is')
+    # What no VRF imports is not kept: a new import target asks for everything.
+    lab.bgp1.reload(pe_config(lab, 1, red='import 65000:9'))
+    wait_for(lambda: hops(lab, '10.99.0.0/24') == ['10.255.0.2'], 10, 'the route to be sent again')
+    lab.bgp1.reload(pe_config(lab, 1))
+    wait_for(lambda: not hops(lab, '10.99.0.0/24'), 10, 'its end')
+    injector.rib('del', 'vpnv4', '10.99.0.0/24', 4000, '65000:93', '', target='65000:9')
+    expect(lab.bgp1.show()['neighbors'][0]['sessions'] == sessions, 'there was a new session')
+    converged(lab)
+
+
+def refreshed(lab):
+    """RFC 2918: being asked, without a new session."""
+    before = lab.bgp1.show()['neighbors'][0]
+    lab.reflector.refresh()
+    wait_for(lambda: lab.bgp1.show()['neighbors'][0]['updates_sent'] >=
+             before['updates_sent'] + 4, 10, 'the answer to a route refresh')
+    expect(lab.bgp1.show()['neighbors'][0]['sessions'] == before['sessions'],
+           'there was a new session')
+    converged(lab)
+
+
+def bad_configuration(lab):
+    """A file that is wrong is said and not used; then a guard that is missing costs the session
+    (TCP MD5, RFC 5082), and nothing else."""
+    lab.bgp1.reload(pe_config(lab, 1) + 'neighbour 192.0.2.2\n')
+    wait_for(lambda: 'unknown statement "neighbour"; the old configuration stays' in
+             lab.bgp1.tail(), 5, 'what is wrong')
+    expect(lab.bgp1.established(), 'the session ended')
+    with Stream(lab) as stream:
+        lab.bgp1.reload(pe_config(lab, 1, neighbor=''))
+        wait_for(lambda: not lab.bgp1.established(), 10, 'the end of the session')
+        time.sleep(3)
+        expect(not lab.bgp1.established(), 'a session without its guard')
+        lab.bgp1.reload(pe_config(lab, 1))
+        wait_for(lab.bgp1.established, 40, 'the session')
+        converged(lab)
+    return stream.nothing_lost()
+
+
+def tunnel_key(lab):
+    """RFC 9012: a PE whose tunnel has a key says so, and packets to it leave by that tunnel."""
+    for number in (1, 2):
+        pe = getattr(lab, f'pe{number}')
+        pe.ip('link', 'add', 'gre9', 'type', 'gre', 'local', f'10.255.0.{20 + number}', 'ttl',
+              '255', 'key', '9')
+        pe.ip('link', 'set', 'gre9', 'mtu', '1572', 'up')
+        getattr(lab, f'bgp{number}').reload(
+            pe_config(lab, number).replace('tunnel gre1', 'tunnel gre9\ntunnel gre1'))
+    try:
+        wait_for(lambda: hops(lab, '10.2.0.0/24') == ['10.255.0.22'], 10, 'the keyed tunnel')
+        shown = lab.pe1.ip('route', 'show', 'table', '10', '10.2.0.0/24').stdout
+        expect(f'{red_label(lab)} via 10.255.0.22 dev gre9' in shown, shown)
+        pings(lab)
+    finally:
+        for number in (1, 2):
+            getattr(lab, f'bgp{number}').reload(pe_config(lab, number))
+        wait_for(lambda: hops(lab, '10.2.0.0/24') == ['10.255.0.2'], 10, 'the plain tunnel')
+        for number in (1, 2):
+            getattr(lab, f'pe{number}').ip('link', 'del', 'gre9')
+    converged(lab)
+
+
 def terminated(lab):
     """SIGTERM ends it with status 0 and leaves forwarding alone."""
     with Stream(lab) as stream:
@@ -721,9 +841,13 @@ TESTS = [
     ('a next hop moves', next_hop_move),
     ('two route distinguishers share the traffic', multipath),
     ('a PE that is not the best is known', known_pe),
+    ('route refresh for a new import target', refresh),
+    ('route refresh, asked by the reflector', refreshed),
+    ('a tunnel with a key', tunnel_key),
     ('the reflector is killed and restarted', reflector_restart),
     ('the reflector hangs', reflector_hangs),
     ('the reflector stays away', stale_time),
+    ('a configuration that is wrong, and one without its guard', bad_configuration),
     ('pewter-bgp is killed and restarted', feed_restart),
     ('a route goes while pewter-bgp is away', gone_meanwhile),
     ('pewterd is killed and restarted', dataplane_restart),
@@ -732,17 +856,14 @@ TESTS = [
 
 
 def local_restart(lab):
-    """The PE's own speaker: SIGKILL, three seconds without it, a new one that knows nothing."""
+    """The PE's own speaker: SIGKILL, two seconds without it, a new one that knows nothing."""
     with Stream(lab) as stream:
         lab.local.kill()
         wait_for(lambda: not lab.bgp1.established(), 15, 'the loss of the session')
-        time.sleep(3)
+        time.sleep(2)
         lab.local.start()
         wait_for(lab.bgp1.established, 60, 'the session')
-        converged(lab)
-        time.sleep(LOCAL_SWEEP + 2)
-        converged(lab)
-        expect(lab.bgp1.show()['neighbors'][0]['stale'] == 0, 'stale routes are left')
+        swept(lab)
     pings(lab)
     return stream.nothing_lost()
 
@@ -755,9 +876,8 @@ LOCAL_TESTS = TESTS[:5] + [
 
 
 def local_config(lab):
-    config = pe_config(lab, 1).replace(f'sweep-delay {SWEEP}', f'sweep-delay {LOCAL_SWEEP}')
     return re.sub(r'neighbor .*', 'listen 169.254.254.2:1790\n'
-                  'neighbor 169.254.254.1 remote-as 65000 source 169.254.254.2', config)
+                  'neighbor 169.254.254.1 remote-as 65000 source 169.254.254.2', pe_config(lab, 1))
 
 
 def local_lab(results, kind):
@@ -767,6 +887,7 @@ def local_lab(results, kind):
         return
     with Lab() as lab:
         topology(lab)
+        lab.sweep = kind.sweep
         lab.reflector = Frr(lab.nodes['p'], ('192.0.2.1', '192.0.2.5')).start()
         lab.nodes['pe1'].ip('address', 'add', '169.254.254.1/30', 'dev', 'lo')
         for number in (1, 2):
@@ -888,7 +1009,7 @@ def reflector_lab(results, kind):
     with Lab() as lab:
         topology(lab)
         signed = ('192.0.2.1', '192.0.2.5')
-        lab.neighbor = {'frr': f'password {Frr.password}', 'gobgp': 'ttl-security 1'}.get(kind.name, '')
+        lab.neighbor = kind.guard
         lab.reflector = kind(lab.nodes['p'], ('192.0.2.1', '192.0.2.5', '192.0.2.17'),
                              signed).start()
         lab.injector = Injector(lab.nodes['x'], ('192.0.2.18',)).start()
@@ -896,11 +1017,25 @@ def reflector_lab(results, kind):
             pe_start(lab, number)
             setattr(lab, f'bgp{number}',
                     PeBgp(lab, number, pe_config(lab, number)).start())
-        lab.injector.ready()
-        check_all(results, lab, f'{kind.name} {lab.reflector.version()}', TESTS)
+        check_all(results, lab, f'{kind.name} {lab.reflector.version()}',
+                  [test for test in TESTS if kind.refresh or test[1] is not refreshed])
 
 
-def main(default=('frr', 'gobgp', 'bird')):
+def side_by_side(names):
+    """Each lab in a process of its own: they mostly wait. The next one begins when the daemons of
+    the one before are there, so that it sees what is left of the huge pages."""
+    children, status = [], 0
+    for name in names:
+        child = subprocess.Popen([sys.executable, os.path.abspath(__file__), name],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        children.append((child, child.stdout.readline()))
+    for child, line in children:
+        print(line + child.communicate()[0], end='', flush=True)
+        status |= child.returncode != 0
+    return status
+
+
+def main(words):
     results = Results()
     labs = {
         'frr': lambda: reflector_lab(results, Frr),
@@ -911,10 +1046,10 @@ def main(default=('frr', 'gobgp', 'bird')):
         'local-bird': lambda: local_lab(results, LocalBird),
         'many': lambda: many_lab(results),
     }
-    for word in sys.argv[1:] or default:
+    for word in words:
         labs[word]()
     return results.status()
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]) if sys.argv[1:] else side_by_side(('frr', 'gobgp', 'bird')))

@@ -3,7 +3,7 @@
 that its own run leaves out."""
 import sys
 
-from test_bgp import main
+from test_bgp import main, side_by_side
 
 if __name__ == '__main__':
-    sys.exit(main(('local-frr', 'local-gobgp', 'local-bird', 'many')))
+    sys.exit(side_by_side(('local-frr', 'local-gobgp', 'local-bird')) | main(('many',)))

@@ -57,6 +57,7 @@ static void test_config(void **state)
 	assert_int_equal(config.vrfs[1].import_count, 2);
 	assert_int_equal(config.listeners[0].port, 1790);
 	assert_int_equal(config.listeners[1].port, 179);
+	assert_true(config.backup);
 	assert_true(bgp_config_redistributes(&config.vrfs[0], RTPROT_BOOT));
 	assert_false(bgp_config_redistributes(&config.vrfs[0], RTPROT_KERNEL));
 	bgp_config_free(&config);
@@ -74,6 +75,7 @@ static void test_config_errors(void **state)
 	refused("local-as 5\nneighbor 1.2.3.4 remote-as 6\n", "FILE:2: \"remote-as\" 6");
 	refused("neighbor 1.2.3.400\n", "\"neighbor\" takes an address, not \"1.2.3.400\"");
 	refused("neighbor 1.2.3.4 colour red\n", "\"neighbor\" does not know \"colour\"");
+	refused("backup maybe\n", "\"backup\" takes on or off, not \"maybe\"");
 	refused("listen 1.2.3.4:70000\n", "\"70000\" is no port");
 	refused(HEAD "vrf red import 65000:1\n", "vrf red needs an \"rd\"");
 	refused(HEAD RED RED, "FILE:10: vrf red is there already");
@@ -222,15 +224,30 @@ static struct bgp_route *route_in(const char *vrf)
 }
 
 /* The hops' last bytes, in order: {2, 3} reads 2003. */
-static unsigned int hops(const char *vrf)
+static unsigned int sum_of(const struct bgp_hop *found, unsigned int count)
 {
-	const struct bgp_route *route = route_in(vrf);
-	struct bgp_hop found[BGP_PATHS_MAX];
-	unsigned int count = route ? bgp_route_select(route, found, 8) : 0, sum = 0;
+	unsigned int sum = 0;
 
 	for (unsigned int i = 0; i < count; i++)
 		sum = 1000 * sum + found[i].via.bytes[3];
 	return sum;
+}
+
+static unsigned int hops(const char *vrf)
+{
+	const struct bgp_route *route = route_in(vrf);
+	struct bgp_hop found[BGP_PATHS_MAX];
+
+	return sum_of(found, route ? bgp_route_select(route, found, 8) : 0);
+}
+
+static unsigned int backup(const char *vrf)
+{
+	struct bgp_hop best[BGP_PATHS_MAX], found[BGP_PATHS_MAX];
+	const struct bgp_route *route = route_in(vrf);
+	unsigned int count = bgp_route_select(route, best, 8);
+
+	return sum_of(found, bgp_route_select_backup(route, best, count, found, 8));
 }
 
 static void test_import(void **state)
@@ -327,6 +344,26 @@ static void test_ties(void **state)
 	assert_int_equal(bgp_route_best(route_in("red"))->rd, 3);
 	withdraw((struct wanted){.rd = 3});
 	assert_int_equal(bgp_route_best(route_in("red"))->rd, 2);
+}
+
+/* The best paths to other PEs than the best ones stand behind them. */
+static void test_backup(void **state)
+{
+	announce((struct wanted){.rd = 1, .via = 2, .local_pref = 200});
+	assert_int_equal(backup("red"), 0);
+	/* Another path to the same PE protects from nothing. */
+	announce((struct wanted){.rd = 2, .via = 2, .label = 300});
+	assert_int_equal(backup("red"), 0);
+	announce((struct wanted){.rd = 3, .via = 3, .local_pref = 50});
+	assert_int_equal(backup("red"), 3);
+	announce((struct wanted){.rd = 4, .via = 4});
+	assert_int_equal(backup("red"), 4);
+	announce((struct wanted){.rd = 5, .via = 5});
+	assert_int_equal(backup("red"), 4005);
+	assert_int_equal(hops("red"), 2);
+	withdraw((struct wanted){.rd = 1});
+	assert_int_equal(hops("red"), 2004005);
+	assert_int_equal(backup("red"), 3);
 }
 
 static void test_limit(void **state)
@@ -441,9 +478,14 @@ static void test_held(void **state)
 	announce(usual);
 	assert_int_equal(hops("red"), 2);
 	assert_ptr_equal(route->installed, interned);
+	/* Its backup is ours, too. */
+	bgp_netlink_put_route(&batch, 10, config.metric + 1, &nlri.prefix, interned);
+	bgp_sync_route(batch.last, true);
+	assert_ptr_equal(route->installed, interned);
+	assert_ptr_equal(route->backup, interned);
 	/* Another's route of protocol bgp is not ours. */
 	nlri.prefix.bytes[1] = 99;
-	bgp_netlink_put_route(&batch, 10, config.metric + 1, &nlri.prefix, interned);
+	bgp_netlink_put_route(&batch, 10, config.metric + 2, &nlri.prefix, interned);
 	bgp_sync_route(batch.last, true);
 	assert_null(bgp_route_get(bgp_vrf_by_name("red"), &nlri.prefix, false));
 	bgp_hops_release(interned);
@@ -520,7 +562,7 @@ int main(void)
 		rib_test(test_stale),          rib_test(test_key),
 		rib_test(test_reconfigure),    cmocka_unit_test(test_netlink),
 		rib_test(test_held),           rib_test(test_locals),
-		cmocka_unit_test(test_labels),
+		rib_test(test_backup),         cmocka_unit_test(test_labels),
 	};
 
 	return cmocka_run_group_tests_name("bgp_rib", tests, NULL, NULL);
