@@ -10,6 +10,7 @@
  *   socket.c      the API socket and its clients
  *   link.c        ports, VLANs, VRFs, tunnels            netlink_link*.c, netlink_tunnel.c
  *                 link_change.c: what can be done to them
+ *                 link_ipsec.c: IPsec interfaces         netlink_ipsec.c
  *   address.c     addresses of links                     netlink_address.c
  *                 address_mirror.c: their copies in the kernel; steering.c: ports told of them
  *   neighbour.c   neighbours, NBMA maps                  netlink_neighbour.c
@@ -17,6 +18,8 @@
  *   route.c       tables of routes, best of each prefix  netlink_route.c
  *   nexthop.c     next-hop objects, groups; resolution   netlink_nexthop.c
  *   endpoint.c    remote ends of tunnels
+ *   spd.c         policies of IPsec interfaces and VRFs; bundle.c: what they send by;
+ *                 reverse.c: routes that they make
  *   label.c       incoming labels (AF_MPLS routes)       netlink_mpls.c
  *   face.c        TAPs that are kernel faces; what workers punt
  *   feed/kernel.c mirror of the kernel faces
@@ -58,7 +61,8 @@ enum pw_link_kind {
 	PW_LINK_PORT,
 	PW_LINK_VLAN,
 	PW_LINK_VRF,
-	PW_LINK_TUNNEL, /* gre, ip6gre, ipip with mode mplsip */
+	PW_LINK_TUNNEL, /* gre, ip6gre, ipip, sit, ip6tnl */
+	PW_LINK_IPSEC,  /* xfrm, vti, vti6 */
 };
 
 /** What a tunnel link was configured with; see IFLA_GRE_* and IFLA_IPTUN_*. */
@@ -66,6 +70,9 @@ struct pw_tunnel {
 	struct pw_address local;
 	struct pw_address remote; /* unset (family 0): multipoint */
 	bool mpls_in_ip;          /* RFC 4023 protocol 137 instead of GRE */
+	bool ip_in_ip;            /* RFC 2003, 2473, 4213: protocols 4 and 41 instead of GRE */
+	bool sit;                 /* of kind sit, where ipip has the same ends */
+	uint8_t protocol;         /* ip_in_ip: 4 or 41 only, 0 = any that the kind has */
 	bool key_set;             /* the same key both ways */
 	uint32_t key;             /* network byte order */
 	bool checksum;            /* send GRE checksums */
@@ -76,6 +83,20 @@ struct pw_tunnel {
 	bool ttl_uniform;         /* RFC 3443 model of what is pushed and popped; default pipe */
 	uint8_t label_ttl;        /* pipe: TTL of pushed labels, default 255 */
 	uint32_t underlay_link;   /* IFLA_GRE_LINK, 0 = none; its VRF is the front-door VRF */
+};
+
+/**
+ * What an IPsec interface was configured with (IFLA_XFRM_*, IFLA_VTI_*), and its policies. Its SAs
+ * and policies are those with its if_id (kind xfrm), or with its keys as their mark (vti, vti6).
+ */
+struct pw_ipsec {
+	uint8_t family;           /* AF_UNSPEC: xfrm; AF_INET: vti; AF_INET6: vti6 */
+	uint32_t if_id;           /* xfrm: not 0 */
+	uint32_t ikey, okey;      /* vti: marks inward and outward, host order; not 0 */
+	struct pw_address local;  /* vti; unset (family 0): any */
+	struct pw_address remote; /* vti; unset: any */
+	uint32_t underlay_link;   /* "dev", 0 = none; its VRF is the front-door VRF */
+	uint32_t spd;             /* id in pw_spds, as long as the link is there */
 };
 
 struct pw_link {
@@ -94,14 +115,36 @@ struct pw_link {
 	uint32_t table;  /* VRF: routing table */
 	bool mpls_input; /* labelled frames are taken off the wire, as net.mpls.conf.DEV.input */
 	struct pw_tunnel tunnel;
+	struct pw_ipsec ipsec;
+	bool reverse_route;    /* IPsec: routes to what its policies send (reverse.c) */
 	struct pw_face *face;  /* TAP face (face.h), NULL without */
 	uint32_t face_ifindex; /* the kernel's interface (native or TAP), 0 without */
 	char face_name[IFNAMSIZ];
 };
 
+/** IPv4 or IPv6 packets, without labels, go into the tunnel and come out of it. */
+static inline bool pw_tunnel_carries(const struct pw_tunnel *tunnel, int family)
+{
+	if (!tunnel->ip_in_ip)
+		return !tunnel->mpls_in_ip;
+	if (family == AF_INET)
+		return tunnel->protocol != IPPROTO_IPV6;
+	return tunnel->protocol == IPPROTO_IPV6 ||
+	       (!tunnel->protocol && (tunnel->sit || tunnel->local.family == AF_INET6));
+}
+
 struct pw_link *pw_link_by_index(uint32_t index);
 struct pw_link *pw_link_by_name(const char *name);
 struct pw_link *pw_link_by_face(uint32_t kernel_ifindex);
+
+/** (link_ipsec.c) The xfrm link with this if_id, or NULL. */
+struct pw_link *pw_link_by_if_id(uint32_t if_id);
+
+/**
+ * (link_ipsec.c) The vti whose key matches a mark, as SAs and policies have it: inward its ikey,
+ * else its okey. NULL where none does, where several do, and for a mask of 0.
+ */
+struct pw_link *pw_link_by_mark(uint32_t value, uint32_t mask, bool inward);
 
 /** Iterates in order of index: the first link with an index above @p after, or NULL. */
 struct pw_link *pw_link_next(uint32_t after);
@@ -146,6 +189,9 @@ void pw_address_local_changed(uint16_t vrf, const struct pw_address *address, bo
  * in a VRF, or no longer: ESP to the address is Pewter's, no longer the kernel's. Counted.
  */
 void pw_address_esp_changed(uint16_t vrf, const struct pw_address *address, bool add);
+
+/** (steering.c) The same for protocols 4 and 41: a tunnel of IP in IP ends there, or no longer. */
+void pw_address_ip_changed(uint16_t vrf, const struct pw_address *address, bool add);
 
 /* ---- neighbours (neighbour.c) ------------------------------------------------------------ */
 

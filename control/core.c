@@ -16,6 +16,7 @@
 #include "dataplane/table/label.h"
 #include "dataplane/table/neighbour.h"
 #include "dataplane/table/nexthop.h"
+#include "dataplane/table/policy.h"
 #include "dataplane/table/sa.h"
 #include "dataplane/table/vrf.h"
 #include "dataplane/worker.h"
@@ -123,6 +124,7 @@ static const struct pw_part core_parts[] = {
 	{"endpoint table", pw_endpoint_table_init, pw_endpoint_table_fini},
 	{"label table", pw_label_table_init, pw_label_table_fini},
 	{"SA table", pw_sa_table_init, pw_sa_table_fini},
+	{"policy table", pw_policy_table_init, pw_policy_table_fini},
 	{"workers", workers_start, pw_workers_fini},
 	{"routes", pw_route_init, pw_route_fini},
 	{"links", pw_link_init, pw_link_fini},

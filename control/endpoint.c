@@ -8,6 +8,7 @@
 
 #include <rte_jhash.h>
 
+#include "control/bundle.h"
 #include "control/nexthop.h"
 #include "control/policy.h"
 #include "control/route.h"
@@ -58,6 +59,7 @@ void pw_endpoints_release(void)
 		pw_path_drop(remotes[i]->way);
 		remotes[i]->way = NULL;
 	}
+	pw_bundles_release();
 }
 
 void pw_endpoint_fini(void)
@@ -163,6 +165,7 @@ bool pw_endpoints_resolve(void)
 		if (!vrf_dirty[vrf])
 			continue;
 		vrf_dirty[vrf] = false;
+		pw_bundles_underlay_changed((uint16_t)vrf);
 		for (remote = LIST_FIRST(&by_vrf[vrf]); remote; remote = next) {
 			remote->refs++; /* as in pw_endpoint_protection_changed() */
 			remote_refresh(remote);
@@ -323,6 +326,8 @@ static void end_unbind(struct end *end)
 		return;
 	pw_tunnel_end_unbind(&end->match);
 	pw_route_tunnel_end(end->vrf, &end->local, false);
+	if (end->match.flags & PW_ENDPOINT_MATCH_IP)
+		pw_address_ip_changed(end->vrf, &end->local, false);
 	pw_address_local_changed(end->vrf, &end->local, false);
 	end->bound = false;
 }
@@ -344,6 +349,8 @@ static int end_bind(struct end *end, const struct pw_link *tunnel)
 		return ret;
 	}
 	pw_address_local_changed(end->vrf, &end->local, true);
+	if (end->match.flags & PW_ENDPOINT_MATCH_IP)
+		pw_address_ip_changed(end->vrf, &end->local, true);
 	end->bound = true;
 	return 0;
 }
@@ -477,7 +484,8 @@ int pw_endpoint_tunnel_check(const struct pw_tunnel *wanted, const struct pw_lin
 		if (link->kind != PW_LINK_TUNNEL || link == self ||
 		    memcmp(&other->local, &wanted->local, sizeof(other->local)) != 0 ||
 		    memcmp(&other->remote, &wanted->remote, sizeof(other->remote)) != 0 ||
-		    other->mpls_in_ip != wanted->mpls_in_ip || other->key_set != wanted->key_set ||
+		    other->mpls_in_ip != wanted->mpls_in_ip ||
+		    other->ip_in_ip != wanted->ip_in_ip || other->key_set != wanted->key_set ||
 		    (wanted->key_set && other->key != wanted->key) || pw_tunnel_vrf(other) != vrf)
 			continue;
 		*why = "another tunnel has the same local, remote and key";

@@ -8,6 +8,7 @@
 
 #include "control/control.h"
 #include "dataplane/table/endpoint.h"
+#include "dataplane/table/sa.h"
 
 /** Remote ends of tunnels, between endpoint.c, endpoint_way.c and route.c, nexthop.c, label.c. */
 
@@ -75,8 +76,27 @@ uint16_t pw_tunnel_vrf(const struct pw_tunnel *tunnel);
 /** Looks for the way again; true when something about it changed (not published yet). */
 bool pw_remote_resolve(struct pw_remote *remote);
 
+/** How an outer packet gets to a remote end. */
+struct pw_way {
+	uint32_t nexthop; /* id; 0 = none */
+	uint32_t mtu;
+	struct pw_path *path; /* held when the remote is on a link of ours */
+	const char *down;     /* why there is none; NULL while there is */
+};
+
+/** Finds the way from a front-door VRF by what the workers have now. */
+void pw_way_find(uint16_t vrf, const struct pw_address *remote, struct pw_way *way);
+
 /** A way was found through a second table: what changes there concerns the first one too. */
 void pw_endpoint_way_leaks(void);
+
+/**
+ * Fills in what an endpoint sends with: flags, ready-made header, SA (may be NULL) and MTU, which
+ * is at most @p mtu and, where there is a way (@p way_mtu not 0), what goes that way whole.
+ */
+void pw_endpoint_compose(struct pw_endpoint *endpoint, const struct pw_tunnel *tunnel,
+			 const struct pw_address *remote, const struct pw_sa *sa, uint32_t mtu,
+			 uint16_t way_mtu);
 
 /** Publishes what workers send to it with. 0 or -ENOSPC. */
 int pw_remote_publish(struct pw_remote *remote);

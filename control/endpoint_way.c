@@ -16,6 +16,7 @@
 
 #define LOOKUPS_MAX      4 /* tables that a way may lead through */
 #define TTL_FALLBACK     64
+#define PROTOCOL_IPIP    4 /* what IP in IP's ready-made header says; 41 with each packet */
 #define PROTOCOL_GRE     47
 #define PROTOCOL_MPLS    137 /* RFC 4023 */
 #define PROTOCOL_ESP     50
@@ -40,7 +41,8 @@ struct pw_endpoint_key pw_endpoint_match(const struct pw_tunnel *tunnel,
 		.vrf = vrf,
 		.family = tunnel->local.family,
 		.flags = (tunnel->key_set ? PW_ENDPOINT_KEY : 0) |
-			 (tunnel->mpls_in_ip ? PW_ENDPOINT_MATCH_MPLS_IN_IP : 0),
+			 (tunnel->mpls_in_ip ? PW_ENDPOINT_MATCH_MPLS_IN_IP : 0) |
+			 (tunnel->ip_in_ip ? PW_ENDPOINT_MATCH_IP : 0),
 	};
 
 	memcpy(match.local, tunnel->local.bytes, sizeof(match.local));
@@ -50,18 +52,11 @@ struct pw_endpoint_key pw_endpoint_match(const struct pw_tunnel *tunnel,
 
 /* ---- the way ----------------------------------------------------------------------------- */
 
-struct way {
-	uint32_t nexthop;
-	uint32_t mtu;
-	struct pw_path *path; /* held */
-	const char *down;
-};
-
 /* On a link of ours: the outer packet's next hop is the remote itself. */
-static void way_on_link(const struct pw_remote *remote, uint32_t oif, struct way *way)
+static void way_on_link(const struct pw_address *remote, uint32_t oif, struct pw_way *way)
 {
 	const struct pw_link *link = pw_link_by_index(oif);
-	struct pw_hop hop = {.type = RTN_UNICAST, .oif = oif, .gateway = remote->remote};
+	struct pw_hop hop = {.type = RTN_UNICAST, .oif = oif, .gateway = *remote};
 	const char *why;
 
 	way->down = "the remote is on a link that carries no tunnels";
@@ -75,7 +70,7 @@ static void way_on_link(const struct pw_remote *remote, uint32_t oif, struct way
 	way->down = way->path->usable ? NULL : "the remote does not answer on its link";
 }
 
-static void way_by_neighbour(const struct pw_nexthop *nexthop, struct way *way)
+static void way_by_neighbour(const struct pw_nexthop *nexthop, struct pw_way *way)
 {
 	const struct pw_neighbour *neighbour = pw_neighbour_get(nexthop->neighbour);
 	const struct pw_link *link = pw_link_by_index(nexthop->interface);
@@ -87,15 +82,15 @@ static void way_by_neighbour(const struct pw_nexthop *nexthop, struct way *way)
 }
 
 /* Several ways: all of them when they are alike, else the first that will do. */
-static void way_by_group(const struct pw_nexthop *nexthop, struct way *way)
+static void way_by_group(const struct pw_nexthop *nexthop, struct pw_way *way)
 {
 	const struct pw_group *group = pw_slot_get(&pw_groups, nexthop->group);
 	bool alike = true;
-	struct way best = {.down = "no way of a multipath route will do"};
+	struct pw_way best = {.down = "no way of a multipath route will do"};
 
 	for (unsigned int i = 0; i < PW_GROUP_BUCKETS; i++) {
 		const struct pw_nexthop *member = pw_nexthop_get(group->bucket[i]);
-		struct way one = {.down = ""};
+		struct pw_way one = {.down = ""};
 
 		if (member->type == PW_NEXTHOP_NEIGHBOUR)
 			way_by_neighbour(member, &one);
@@ -111,14 +106,12 @@ static void way_by_group(const struct pw_nexthop *nexthop, struct way *way)
 		way->nexthop = nexthop->id;
 }
 
-static void way_find(const struct pw_remote *remote, struct way *way)
+static void way_find(uint16_t vrf, const struct pw_address *remote, struct pw_way *way)
 {
-	uint16_t vrf = remote->match.vrf;
 	const struct pw_nexthop *nexthop;
 
 	for (unsigned int i = 0; i < LOOKUPS_MAX; i++) {
-		nexthop = pw_nexthop_get(
-			pw_vrf_route_lookup(vrf, remote->remote.family, remote->remote.bytes));
+		nexthop = pw_nexthop_get(pw_vrf_route_lookup(vrf, remote->family, remote->bytes));
 		if (nexthop->type != PW_NEXTHOP_LOOKUP)
 			break;
 		pw_endpoint_way_leaks();
@@ -135,6 +128,7 @@ static void way_find(const struct pw_remote *remote, struct way *way)
 		way_by_group(nexthop, way);
 		return;
 	case PW_NEXTHOP_TUNNEL:
+	case PW_NEXTHOP_POLICY:
 		way->down = "the route to the remote leads into a tunnel";
 		return;
 	case PW_NEXTHOP_LOCAL:
@@ -149,17 +143,23 @@ static void way_find(const struct pw_remote *remote, struct way *way)
 	}
 }
 
+void pw_way_find(uint16_t vrf, const struct pw_address *remote, struct pw_way *way)
+{
+	*way = (struct pw_way){.down = ""};
+	way_find(vrf, remote, way);
+	if (way->down)
+		way->nexthop = way->mtu = 0;
+	way->mtu = RTE_MIN(way->mtu, (uint32_t)UINT16_MAX);
+}
+
 bool pw_remote_resolve(struct pw_remote *remote)
 {
-	struct way way = {.down = ""};
+	struct pw_way way;
 	bool changed;
 
 	if (remote->orphan)
 		return false;
-	way_find(remote, &way);
-	if (way.down)
-		way.nexthop = way.mtu = 0;
-	way.mtu = RTE_MIN(way.mtu, (uint32_t)UINT16_MAX);
+	pw_way_find(remote->match.vrf, &remote->remote, &way);
 	changed = way.nexthop != remote->underlay || way.mtu != remote->mtu ||
 		  remote->up != !way.down;
 	remote->underlay = way.nexthop;
@@ -176,7 +176,17 @@ bool pw_remote_resolve(struct pw_remote *remote)
 
 static uint8_t protocol_of(const struct pw_tunnel *tunnel)
 {
+	if (tunnel->ip_in_ip)
+		return PROTOCOL_IPIP;
 	return tunnel->mpls_in_ip ? PROTOCOL_MPLS : PROTOCOL_GRE;
+}
+
+/* The outer header's own; of IP in IP the ECN field is the inner packet's (RFC 6040 4.1). */
+static uint8_t tos_of(const struct pw_tunnel *tunnel)
+{
+	if (tunnel->tos == TOS_INHERIT)
+		return 0;
+	return tunnel->ip_in_ip ? tunnel->tos & 0xfc : tunnel->tos;
 }
 
 static uint8_t write_ipv4(uint8_t *at, const struct pw_tunnel *tunnel,
@@ -184,7 +194,7 @@ static uint8_t write_ipv4(uint8_t *at, const struct pw_tunnel *tunnel,
 {
 	struct rte_ipv4_hdr ip = {
 		.version_ihl = RTE_IPV4_VHL_DEF,
-		.type_of_service = tunnel->tos == TOS_INHERIT ? 0 : tunnel->tos,
+		.type_of_service = tos_of(tunnel),
 		.fragment_offset = tunnel->pmtudisc ? RTE_BE16(RTE_IPV4_HDR_DF_FLAG) : 0,
 		.time_to_live = tunnel->ttl,
 		.next_proto_id = protocol,
@@ -199,7 +209,7 @@ static uint8_t write_ipv4(uint8_t *at, const struct pw_tunnel *tunnel,
 static uint8_t write_ipv6(uint8_t *at, const struct pw_tunnel *tunnel,
 			  const struct pw_address *remote, uint8_t protocol)
 {
-	uint32_t tos = tunnel->tos == TOS_INHERIT ? 0 : tunnel->tos;
+	uint32_t tos = tos_of(tunnel);
 	struct rte_ipv6_hdr ip = {
 		.vtc_flow = rte_cpu_to_be_32(6u << 28 | tos << 20),
 		.proto = protocol,
@@ -237,7 +247,22 @@ static uint32_t words_sum(const uint8_t *bytes, unsigned int size)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
-static uint8_t flags_of(const struct pw_tunnel *tunnel)
+/* Without path MTU discovery, what is inside an ipip tunnel decides, as in the kernel. */
+static bool df_inherit(const struct pw_tunnel *tunnel)
+{
+	return tunnel->ip_in_ip && !tunnel->sit && tunnel->local.family == AF_INET &&
+	       !tunnel->pmtudisc;
+}
+
+static uint16_t inner_of(const struct pw_tunnel *tunnel)
+{
+	if (!tunnel->ip_in_ip)
+		return 0;
+	return (pw_tunnel_carries(tunnel, AF_INET) ? PW_ENDPOINT_INNER4 : 0) |
+	       (pw_tunnel_carries(tunnel, AF_INET6) ? PW_ENDPOINT_INNER6 : 0);
+}
+
+static uint16_t flags_of(const struct pw_tunnel *tunnel)
 {
 	bool ipv6 = tunnel->local.family == AF_INET6;
 
@@ -247,7 +272,8 @@ static uint8_t flags_of(const struct pw_tunnel *tunnel)
 	       (tunnel->key_set ? PW_ENDPOINT_KEY : 0) |
 	       (tunnel->checksum ? PW_ENDPOINT_CHECKSUM : 0) |
 	       (tunnel->sequence ? PW_ENDPOINT_SEQUENCE : 0) |
-	       (tunnel->ttl_uniform ? PW_ENDPOINT_UNIFORM_IN : 0);
+	       (tunnel->ttl_uniform ? PW_ENDPOINT_UNIFORM_IN : 0) |
+	       (df_inherit(tunnel) ? PW_ENDPOINT_DF_INHERIT : 0) | inner_of(tunnel);
 }
 
 /* RFC 3948 2.1: ports and SPI now; lengths, sequence number and IV with each packet. */
@@ -286,20 +312,41 @@ static void write_header(struct pw_endpoint *endpoint, const struct pw_tunnel *t
 		length += write_esp(endpoint->header + length, sa);
 	}
 	endpoint->gre_at = length;
-	if (!tunnel->mpls_in_ip)
+	if (!tunnel->mpls_in_ip && !tunnel->ip_in_ip)
 		length += write_gre(endpoint->header + length, tunnel);
 	endpoint->header_len = length;
 }
 
 /* The largest packet, labels included, whose outer packet goes the remote's way in one piece. */
-static uint16_t payload_max(const struct pw_remote *remote, const struct pw_endpoint *endpoint,
+static uint16_t payload_max(uint16_t way_mtu, const struct pw_endpoint *endpoint,
 			    const struct pw_sa *sa)
 {
 	uint16_t gre = endpoint->header_len - endpoint->gre_at;
-	uint16_t room = sa ? pw_sa_payload_max(sa, remote->mtu) : remote->mtu;
+	uint16_t room = sa ? pw_sa_payload_max(sa, way_mtu) : way_mtu;
 	uint16_t around = sa ? gre : endpoint->header_len;
 
 	return room > around ? room - around : 0;
+}
+
+static uint8_t encapsulation_of(const struct pw_tunnel *tunnel)
+{
+	if (tunnel->ip_in_ip)
+		return PW_ENCAPSULATION_IP;
+	return tunnel->mpls_in_ip ? PW_ENCAPSULATION_MPLS_IN_IP : PW_ENCAPSULATION_GRE;
+}
+
+void pw_endpoint_compose(struct pw_endpoint *endpoint, const struct pw_tunnel *tunnel,
+			 const struct pw_address *remote, const struct pw_sa *sa, uint32_t mtu,
+			 uint16_t way_mtu)
+{
+	endpoint->flags = flags_of(tunnel);
+	endpoint->encapsulation = encapsulation_of(tunnel);
+	endpoint->ttl = tunnel->ttl ? tunnel->ttl : TTL_FALLBACK;
+	endpoint->tos = tos_of(tunnel);
+	write_header(endpoint, tunnel, remote, sa);
+	if (way_mtu)
+		mtu = RTE_MIN(mtu, (uint32_t)payload_max(way_mtu, endpoint, sa));
+	endpoint->mtu = (uint16_t)RTE_MIN(mtu, (uint32_t)UINT16_MAX);
 }
 
 int pw_remote_publish(struct pw_remote *remote)
@@ -307,11 +354,8 @@ int pw_remote_publish(struct pw_remote *remote)
 	const struct pw_link *link = pw_link_by_index(remote->tunnel);
 	const struct pw_tunnel *tunnel = &link->tunnel;
 	struct pw_endpoint endpoint = {
-		.flags = flags_of(tunnel),
-		.encapsulation =
-			tunnel->mpls_in_ip ? PW_ENCAPSULATION_MPLS_IN_IP : PW_ENCAPSULATION_GRE,
-		.ttl = tunnel->ttl ? tunnel->ttl : TTL_FALLBACK,
-		.tos = tunnel->tos == TOS_INHERIT ? 0 : tunnel->tos,
+		.flags = flags_of(tunnel), /* protection depends on what is sent */
+		.encapsulation = encapsulation_of(tunnel),
 		.vrf = remote->match.vrf,
 		.interface = remote->tunnel,
 		.underlay = remote->underlay,
@@ -319,14 +363,10 @@ int pw_remote_publish(struct pw_remote *remote)
 		.match = remote->match,
 	};
 	struct pw_protection protection;
-	uint32_t mtu = link->mtu;
 
-	pw_protection_of(&tunnel->local, &remote->remote, protocol_of(tunnel), remote->match.vrf,
-			 &protection);
+	pw_protection_of(&endpoint, &protection);
 	endpoint.protect = protection.protect;
-	write_header(&endpoint, tunnel, &remote->remote, protection.hot);
-	if (remote->mtu)
-		mtu = RTE_MIN(mtu, (uint32_t)payload_max(remote, &endpoint, protection.hot));
-	endpoint.mtu = (uint16_t)RTE_MIN(mtu, (uint32_t)UINT16_MAX);
+	pw_endpoint_compose(&endpoint, tunnel, &remote->remote, protection.hot, link->mtu,
+			    remote->mtu);
 	return pw_slot_set(&pw_endpoints, remote->id, &endpoint);
 }

@@ -4,15 +4,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <linux/rtnetlink.h>
+
 #include <rte_byteorder.h>
 #include <rte_ether.h>
+#include <rte_ip.h>
 #include <rte_mbuf.h>
 
 #include "control/links.h"
 #include "control/loop.h"
+#include "control/nexthop.h"
 #include "dataplane/path.h"
 #include "dataplane/worker.h"
 #include "drivers/tap.h"
@@ -28,8 +33,11 @@ struct pw_face {
 	struct pw_watcher *watcher; /* NULL: the kernel took the TAP away */
 	const struct pw_link *link;
 	uint32_t number;
-	uint8_t mac[6]; /* as the kernel has it */
+	uint8_t mac[6];       /* as the kernel has it */
+	struct pw_path *path; /* a tunnel's: into it; held */
+	LIST_ENTRY(pw_face) all;
 };
+static LIST_HEAD(, pw_face) faces = LIST_HEAD_INITIALIZER(faces);
 
 uint64_t pw_control_events[PW_EVENT_COUNT];
 
@@ -50,6 +58,48 @@ static ssize_t discard(const struct pw_face *face)
 	if (length >= 0)
 		pw_control_drops[PW_DROP_NO_BUFFER]++;
 	return length;
+}
+
+/* A whole IP packet, or one byte more than there is room for. */
+static ssize_t receive_ip(const struct pw_face *face, struct rte_mbuf *mbuf)
+{
+	uint8_t excess;
+	struct iovec parts[] = {{rte_pktmbuf_mtod(mbuf, void *), rte_pktmbuf_tailroom(mbuf)},
+				{&excess, sizeof(excess)}};
+	ssize_t length = readv(face->tap.fd, parts, RTE_DIM(parts));
+
+	if (length < 0)
+		return length;
+	mbuf->data_len = (uint16_t)RTE_MIN(length, rte_pktmbuf_tailroom(mbuf));
+	mbuf->pkt_len = mbuf->data_len;
+	return length;
+}
+
+/* Into the tunnel, wherever it is addressed to; port-receive knows it by the port. */
+static void transmit_ip(const struct pw_face *face, struct rte_mbuf *mbuf, size_t length)
+{
+	struct pw_packet *packet = pw_packet_clear(mbuf);
+	unsigned int version = length ? *rte_pktmbuf_mtod(mbuf, const uint8_t *) >> 4 : 0;
+
+	if (length > mbuf->data_len) {
+		drop(mbuf, PW_DROP_ETHERNET_SEGMENTS);
+		return;
+	}
+	if (!face->path || (version == 4 && length < sizeof(struct rte_ipv4_hdr)) ||
+	    (version == 6 && length < sizeof(struct rte_ipv6_hdr)) ||
+	    (version != 4 && version != 6)) {
+		drop(mbuf, PW_DROP_TUNNEL_PAYLOAD);
+		return;
+	}
+	packet->port = PW_PORT_NONE;
+	packet->nexthop = face->path->id;
+	packet->vrf = pw_link_vrf(face->link);
+	packet->interface = (uint16_t)face->link->index;
+	packet->flags = PW_PACKET_ORIGINATED | PW_PACKET_FORWARDED | PW_PACKET_NO_ICMP;
+	if (pw_worker_inject_flow(mbuf, face->number))
+		pw_control_events[PW_EVENT_FROM_KERNEL]++;
+	else
+		pw_control_drops[PW_DROP_PORT_FULL]++;
 }
 
 /* The frame is read to where the tag leaves its place. */
@@ -92,16 +142,22 @@ static void transmit(const struct pw_face *face, struct rte_mbuf *mbuf, size_t l
 static void readable(uint32_t events, void *context)
 {
 	struct pw_face *face = context;
+	bool tunnel = face->link->kind == PW_LINK_TUNNEL;
 	ssize_t length = 0;
 
 	for (int i = 0; i < FACE_BURST && length >= 0; i++) {
 		struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pw_mbuf_pool);
 
-		length = mbuf ? receive(face, mbuf) : discard(face);
-		if (mbuf && length >= 0)
-			transmit(face, mbuf, (size_t)length);
+		if (!mbuf)
+			length = discard(face);
 		else
+			length = tunnel ? receive_ip(face, mbuf) : receive(face, mbuf);
+		if (!mbuf || length < 0)
 			rte_pktmbuf_free(mbuf);
+		else if (tunnel)
+			transmit_ip(face, mbuf, (size_t)length);
+		else
+			transmit(face, mbuf, (size_t)length);
 	}
 	if (length >= 0 || errno == EAGAIN || errno == EINTR)
 		return;
@@ -167,6 +223,35 @@ static bool carrier_of(const struct pw_link *link)
 	return wire && wire->carrier && (wire == link || wire->admin_up);
 }
 
+static int tun_open(struct pw_face *face, char *error, size_t size)
+{
+	struct pw_hop hop = {.type = RTN_UNICAST, .oif = face->link->index};
+	const char *why;
+	int ret = pw_leg_take(&hop, &face->path, &why);
+
+	if (ret < 0) {
+		snprintf(error, size, "%s", why);
+		return ret;
+	}
+	return pw_tun_create(&face->tap, face->link->name,
+			     (uint16_t)RTE_MIN(face->link->mtu, (uint32_t)PW_MTU_MAX), error, size);
+}
+
+static void path_release(struct pw_face *face)
+{
+	if (face->path)
+		pw_path_drop(face->path);
+	face->path = NULL;
+}
+
+void pw_faces_release(void)
+{
+	struct pw_face *face;
+
+	LIST_FOREACH (face, &faces, all)
+		path_release(face);
+}
+
 int pw_face_open(struct pw_link *link, char *error, size_t size)
 {
 	static uint32_t number;
@@ -180,8 +265,12 @@ int pw_face_open(struct pw_link *link, char *error, size_t size)
 	face->link = link;
 	face->number = ++number;
 	memcpy(face->mac, link->mac, sizeof(face->mac));
-	ret = pw_tap_create(&face->tap, link->name, link->mac,
-			    (uint16_t)RTE_MIN(link->mtu, (uint32_t)PW_MTU_MAX), error, size);
+	if (link->kind == PW_LINK_TUNNEL)
+		ret = tun_open(face, error, size);
+	else
+		ret = pw_tap_create(&face->tap, link->name, link->mac,
+				    (uint16_t)RTE_MIN(link->mtu, (uint32_t)PW_MTU_MAX), error,
+				    size);
 	if (ret < 0)
 		goto out;
 	face->watcher = pw_loop_watch(face->tap.fd, EPOLLIN, readable, face);
@@ -193,10 +282,12 @@ int pw_face_open(struct pw_link *link, char *error, size_t size)
 		goto out;
 	}
 	pw_tap_set_carrier(&face->tap, carrier_of(link));
+	LIST_INSERT_HEAD(&faces, face, all);
 	link->face = face;
 	pw_link_set_face(link, face->tap.ifindex, face->tap.name);
 	return 0;
 out:
+	path_release(face);
 	free(face);
 	return ret;
 }
@@ -212,6 +303,8 @@ void pw_face_close(struct pw_link *link)
 	if (face->watcher)
 		pw_watcher_stop(face->watcher);
 	pw_tap_close(&face->tap);
+	path_release(face);
+	LIST_REMOVE(face, all);
 	free(face);
 }
 

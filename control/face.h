@@ -17,9 +17,16 @@ struct pw_link;
 struct rte_mbuf;
 
 /**
- * Makes the TAP of a link (PORT or VLAN), named like it, down, with its MAC, MTU and carrier.
- * The link knows it afterwards, workers when the link is published next. 0, -EEXIST (the name
- * is taken in the kernel), -EMFILE, -ENOMEM, -errno of the kernel, with a sentence in @p error.
+ * A tunnel with a fixed remote end can have a face too, a TUN: what comes in by the tunnel to an
+ * address of the PE, or to a link-local or multicast one, is the kernel's; what the kernel sends
+ * there goes into the tunnel. So a routing protocol can run over it.
+ */
+
+/**
+ * Makes the TAP of a link (PORT or VLAN), or the TUN of a tunnel, named like it, down, with its
+ * MAC, MTU and carrier. The link knows it afterwards, workers when the link is published next. 0,
+ * -EEXIST (the name is taken in the kernel), -EMFILE, -ENOMEM, -errno of the kernel, with a
+ * sentence in @p error.
  */
 int pw_face_open(struct pw_link *link, char *error, size_t size);
 
@@ -31,6 +38,9 @@ void pw_face_follow(const struct pw_link *link);
 
 /** Its number in struct pw_interface; 0 without a face. */
 uint32_t pw_face_number(const struct pw_link *link);
+
+/** At the end: lets go of paths, so that they can be reclaimed before links go. */
+void pw_faces_release(void);
 
 /** A packet of a worker's punt ring that is the kernel's (PW_REQUEST_PUNT); takes the mbuf. */
 void pw_face_punt(struct rte_mbuf *mbuf);

@@ -132,6 +132,7 @@ static void transmit(uint32_t id, struct rte_mbuf *mbuf)
 	memcpy(header + object->rewrite_len - sizeof(type), &type, sizeof(type));
 	packet->nexthop = 0;
 	packet->port = object->port;
+	packet->flags &= (uint8_t)~PW_PACKET_RELEASED; /* a frame, not to be looked up again */
 	inject(mbuf);
 }
 

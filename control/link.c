@@ -191,7 +191,7 @@ static uint8_t interface_kind(enum pw_link_kind kind)
 	static const uint8_t kinds[] = {
 		[PW_LINK_LOOPBACK] = PW_INTERFACE_LOOPBACK, [PW_LINK_PORT] = PW_INTERFACE_PORT,
 		[PW_LINK_VLAN] = PW_INTERFACE_VLAN,         [PW_LINK_VRF] = PW_INTERFACE_VRF,
-		[PW_LINK_TUNNEL] = PW_INTERFACE_TUNNEL,
+		[PW_LINK_TUNNEL] = PW_INTERFACE_TUNNEL,     [PW_LINK_IPSEC] = PW_INTERFACE_TUNNEL,
 	};
 
 	return kinds[kind];
@@ -321,6 +321,7 @@ void pw_link_fini(void)
 	for (uint32_t index = PW_INTERFACES - 1; index > 0; index--)
 		if (links[index])
 			pw_link_unregister(&links[index]->link);
+	pw_ipsec_fini();
 }
 
 static int port_face(struct pw_link *link)

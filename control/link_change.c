@@ -11,6 +11,8 @@
 #include "control/feed/kernel.h"
 #include "control/links.h"
 #include "control/route.h"
+#include "control/spd.h"
+#include "control/xfrm.h"
 #include "dataplane/table/vrf.h"
 #include "drivers/port.h"
 #include "lib/log.h"
@@ -25,6 +27,8 @@ int pw_link_changed(struct pw_link *link)
 	pw_nexthop_link_changed(link);
 	if (link->kind == PW_LINK_TUNNEL)
 		pw_endpoint_tunnel_changed(link);
+	pw_sa_link_changed(link);
+	pw_spd_link_changed(link);
 	pw_neighbour_link_changed(link);
 	pw_link_notify(link, RTM_NEWLINK, 0);
 	return 0;
@@ -190,7 +194,9 @@ int pw_link_set_master(struct pw_link *link, uint32_t master)
 	pw_link_changed(link);
 	/* Tunnels that run over this link have another front-door VRF now. */
 	for (struct pw_link *tunnel = pw_link_next(0); tunnel; tunnel = pw_link_next(tunnel->index))
-		if (tunnel->kind == PW_LINK_TUNNEL && tunnel->tunnel.underlay_link == link->index)
+		if ((tunnel->kind == PW_LINK_TUNNEL &&
+		     tunnel->tunnel.underlay_link == link->index) ||
+		    (tunnel->kind == PW_LINK_IPSEC && tunnel->ipsec.underlay_link == link->index))
 			pw_link_changed(tunnel);
 	return 0;
 }
@@ -199,7 +205,7 @@ unsigned int pw_tunnel_overhead(const struct pw_tunnel *tunnel)
 {
 	unsigned int bytes = tunnel->local.family == AF_INET6 ? 40 : 20;
 
-	if (tunnel->mpls_in_ip)
+	if (tunnel->mpls_in_ip || tunnel->ip_in_ip)
 		return bytes;
 	/* RFC 2784 and 2890: each option is one 32-bit word behind the first. */
 	return bytes + 4 + 4 * (tunnel->key_set + tunnel->checksum + tunnel->sequence);
@@ -269,6 +275,29 @@ static int vlan_attach(struct pw_link *link, char *error, size_t size)
 	return 0;
 }
 
+int pw_link_set_tunnel_face(struct pw_link *link, bool on, char *error, size_t size)
+{
+	int ret;
+
+	if (on == (link->face != NULL))
+		return 0;
+	if (on) {
+		ret = pw_face_open(link, error, size);
+		if (ret < 0)
+			return ret;
+		pw_kernel_face_added(link);
+	} else {
+		pw_address_face_gone(link);
+		pw_face_close(link);
+	}
+	ret = pw_link_publish(link);
+	if (ret < 0) {
+		snprintf(error, size, "%s: %s", link->name, strerror(-ret));
+		pw_face_close(link);
+	}
+	return ret;
+}
+
 static void vlan_detach(struct pw_link *link)
 {
 	pw_port_bind(link->port, link->vlan, 0);
@@ -303,6 +332,11 @@ struct pw_link *pw_link_create(const struct pw_link *model, char *error, size_t 
 		ret = pw_endpoint_tunnel_added(link);
 		if (ret < 0)
 			snprintf(error, size, "the tunnel cannot be set up: %s", strerror(-ret));
+	}
+	if (link->kind == PW_LINK_IPSEC) {
+		ret = pw_ipsec_added(link);
+		if (ret < 0)
+			snprintf(error, size, "no room for the policies of another interface");
 	}
 	if (ret < 0) {
 		pw_link_unregister(link);
@@ -348,8 +382,14 @@ void pw_link_delete(struct pw_link *link)
 	pw_neighbour_link_deleted(link);
 	if (link->kind == PW_LINK_TUNNEL)
 		pw_endpoint_tunnel_deleted(link);
+	if (link->kind == PW_LINK_IPSEC)
+		pw_ipsec_deleted(link);
+	pw_spd_link_deleted(link);
+	pw_sa_link_changed(link);
 	if (link->kind == PW_LINK_VLAN)
 		vlan_detach(link);
+	if (link->kind == PW_LINK_TUNNEL)
+		pw_face_close(link);
 	pw_link_notify(link, RTM_DELLINK, ~0U);
 	pw_link_unregister(link);
 	if (table)

@@ -57,11 +57,17 @@ int pw_link_set_up(struct pw_link *link, bool up);
 int pw_link_set_master(struct pw_link *link, uint32_t master);
 int pw_link_set_tunnel(struct pw_link *link, const struct pw_tunnel *tunnel);
 
+/** The kernel face of a tunnel with a fixed remote comes or goes; a sentence in @p error. */
+int pw_link_set_tunnel_face(struct pw_link *link, bool on, char *error, size_t size);
+
 /** Carrier as the device or the kernel reports it. */
 void pw_link_set_carrier(struct pw_link *link, bool carrier);
 
 /** The kernel face of a native port reports its MTU and MAC; a change is followed. */
 void pw_link_mirror(struct pw_link *link, uint32_t mtu, const uint8_t *mac);
+
+/** Of an IPsec interface; its `dev` stays. */
+int pw_link_set_ipsec(struct pw_link *link, const struct pw_ipsec *ipsec);
 
 /** Tells workers, next hops, neighbours and listeners after anything changed. */
 int pw_link_changed(struct pw_link *link);
@@ -82,11 +88,31 @@ void pw_link_notify(const struct pw_link *link, uint16_t type, uint32_t changed)
 int pw_netlink_link_get(struct pw_request *request);
 int pw_netlink_link_dump(struct pw_dump *dump);
 
-/** Tunnels' part of IFLA_INFO_DATA. Kind "gre", "ip6gre" or "ipip". */
+/** Tunnels' part of IFLA_INFO_DATA. Kind "gre", "ip6gre", "ipip", "sit" or "ip6tnl". */
 int pw_netlink_tunnel_parse(struct pw_request *request, const char *kind, const struct nlattr *data,
 			    const struct pw_tunnel *old, struct pw_tunnel *tunnel);
 void pw_netlink_tunnel_put(struct nlmsghdr *nlh, const struct pw_tunnel *tunnel);
 const char *pw_netlink_tunnel_kind(const struct pw_tunnel *tunnel);
+
+/* ---- link_ipsec.c: IPsec interfaces ---- */
+
+/** The interface is found by its numbers, and has policies: none yet, and nothing passes. */
+int pw_ipsec_added(struct pw_link *link);
+void pw_ipsec_deleted(struct pw_link *link);
+void pw_ipsec_fini(void);
+
+/** Another link that has the same if_id or key, or (vti) the same two ends; NULL: none. */
+const struct pw_link *pw_ipsec_same(const struct pw_ipsec *wanted, const struct pw_link *self);
+
+/** Bytes of the outer IP header, of a vti's MTU. */
+uint32_t pw_ipsec_default_mtu(const struct pw_ipsec *ipsec);
+
+/** (netlink_ipsec.c) IFLA_INFO_DATA. Kind "xfrm", "vti" or "vti6"; @p old NULL: a new link. */
+int pw_netlink_ipsec_parse(struct pw_request *request, const char *kind, const struct nlattr *data,
+			   const struct pw_link *old, struct pw_ipsec *ipsec);
+void pw_netlink_ipsec_put(struct nlmsghdr *nlh, const struct pw_ipsec *ipsec);
+bool pw_netlink_ipsec_is(const char *kind);
+const char *pw_netlink_ipsec_kind(const struct pw_ipsec *ipsec);
 
 /* ---- address.c ---- */
 

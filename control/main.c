@@ -19,6 +19,7 @@
 #include "control/eal.h"
 #include "control/feed/fpm.h"
 #include "control/feed/kernel.h"
+#include "control/feed/xfrm.h"
 #include "control/loop.h"
 #include "control/options.h"
 #include "control/socket.h"
@@ -136,6 +137,11 @@ static int kernel_start(void)
 	return pw_kernel_feed_init();
 }
 
+static int mirror_start(void)
+{
+	return pw_xfrm_mirror_start(&options.xfrm);
+}
+
 static int fpm_start(void)
 {
 	return pw_fpm_start(&options.fpm);
@@ -174,6 +180,7 @@ static const struct pw_part parts[] = {
 	{"timer of links", link_timer_start, NULL},
 	{NULL, ports_open, pw_port_close_all},
 	{"kernel mirror", kernel_start, pw_kernel_feed_fini},
+	{NULL, mirror_start, pw_xfrm_mirror_stop},
 	{NULL, socket_start, pw_socket_close},
 	{"statistics", pw_statistics_init, pw_statistics_fini},
 	{NULL, fpm_start, pw_fpm_stop},

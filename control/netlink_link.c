@@ -147,6 +147,8 @@ void pw_link_mtu_range(const struct pw_link *link, uint32_t *min, uint32_t *max)
 		*max = parent->mtu;
 	else if (link->kind == PW_LINK_TUNNEL)
 		*max = PW_MTU_MAX - pw_tunnel_overhead(&link->tunnel);
+	else if (link->kind == PW_LINK_IPSEC)
+		*max = PW_MTU_MAX;
 }
 
 static int check_mtu(struct pw_request *request, struct pw_link_request *in)
@@ -258,6 +260,10 @@ static int apply_change(struct pw_request *request, struct pw_link_request *in,
 
 	if (in->set.tunnel)
 		ret = pw_link_set_tunnel(link, &in->wanted.tunnel);
+	if (!ret && in->set.ipsec) {
+		what = "if_id or key";
+		ret = pw_link_set_ipsec(link, &in->wanted.ipsec);
+	}
 	if (!ret && in->set.mtu) {
 		what = "mtu";
 		ret = pw_link_set_mtu(link, in->wanted.mtu);
@@ -275,6 +281,8 @@ static int apply_change(struct pw_request *request, struct pw_link_request *in,
 		pw_link_set_mtu(link, old.mtu);
 		if (in->set.tunnel)
 			pw_link_set_tunnel(link, &old.tunnel);
+		if (in->set.ipsec)
+			pw_link_set_ipsec(link, &old.ipsec);
 		return pw_refuse(request, NULL, ret, "%s: %s cannot be set: %s", link->name, what,
 				 strerror(-ret));
 	}
@@ -321,7 +329,8 @@ static int handle_newlink(struct pw_request *request)
 static const struct pw_link *link_user(const struct pw_link *link)
 {
 	for (const struct pw_link *user = pw_link_next(0); user; user = pw_link_next(user->index))
-		if ((user->kind == PW_LINK_TUNNEL && user->tunnel.underlay_link == link->index))
+		if ((user->kind == PW_LINK_TUNNEL && user->tunnel.underlay_link == link->index) ||
+		    (user->kind == PW_LINK_IPSEC && user->ipsec.underlay_link == link->index))
 			return user;
 	return NULL;
 }

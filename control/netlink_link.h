@@ -18,7 +18,7 @@ struct pw_link_request {
 	char kind[PW_LINK_KIND_MAX + 1]; /* empty: none given */
 	struct pw_link wanted;
 	struct {
-		bool name, alias, mtu, master, up, tunnel;
+		bool name, alias, mtu, master, up, tunnel, ipsec;
 	} set;
 };
 

@@ -115,7 +115,8 @@ static int new_vrf(struct pw_request *request, struct pw_link_request *in)
 
 static bool kind_is_tunnel(const char *kind)
 {
-	return !strcmp(kind, "gre") || !strcmp(kind, "ip6gre") || !strcmp(kind, "ipip");
+	return !strcmp(kind, "gre") || !strcmp(kind, "ip6gre") || !strcmp(kind, "ipip") ||
+	       !strcmp(kind, "sit") || !strcmp(kind, "ip6tnl");
 }
 
 static int check_tunnel_unique(struct pw_request *request, const struct pw_link *self,
@@ -131,6 +132,7 @@ static int check_tunnel_unique(struct pw_request *request, const struct pw_link 
 
 		if (link == self || link->kind != PW_LINK_TUNNEL ||
 		    other->mpls_in_ip != tunnel->mpls_in_ip ||
+		    other->ip_in_ip != tunnel->ip_in_ip ||
 		    !pw_address_same(&other->local, &tunnel->local) ||
 		    !pw_address_same(&other->remote, &tunnel->remote) ||
 		    other->key_set != tunnel->key_set ||
@@ -155,6 +157,33 @@ static int new_tunnel(struct pw_request *request, struct pw_link_request *in)
 	in->wanted.kind = PW_LINK_TUNNEL;
 	in->wanted.mtu = pw_tunnel_default_mtu(&in->wanted.tunnel);
 	return check_tunnel_unique(request, NULL, &in->wanted.tunnel);
+}
+
+static int check_ipsec_unique(struct pw_request *request, const struct pw_link *self,
+			      const struct pw_ipsec *ipsec)
+{
+	const struct pw_link *other = pw_ipsec_same(ipsec, self);
+
+	if (!other)
+		return 0;
+	if (!ipsec->family)
+		return pw_refuse(request, NULL, -EEXIST, "%s has if_id 0x%x", other->name,
+				 ipsec->if_id);
+	return pw_refuse(request, NULL, -EEXIST,
+			 "%s has the same ends or the same key: SAs are told apart by keys",
+			 other->name);
+}
+
+static int new_ipsec(struct pw_request *request, struct pw_link_request *in)
+{
+	int ret = pw_netlink_ipsec_parse(request, in->kind, in->info[IFLA_INFO_DATA], NULL,
+					 &in->wanted.ipsec);
+
+	if (ret < 0)
+		return ret;
+	in->wanted.kind = PW_LINK_IPSEC;
+	in->wanted.mtu = pw_ipsec_default_mtu(&in->wanted.ipsec);
+	return check_ipsec_unique(request, NULL, &in->wanted.ipsec);
 }
 
 /* "vrf" -> "vrf0", the first that is free, as the kernel names links that come without one. */
@@ -189,11 +218,14 @@ int pw_link_request_create(struct pw_request *request, struct pw_link_request *i
 		ret = new_vrf(request, in);
 	else if (kind_is_tunnel(in->kind))
 		ret = new_tunnel(request, in);
+	else if (pw_netlink_ipsec_is(in->kind))
+		ret = new_ipsec(request, in);
 	else
-		ret = pw_refuse(request, in->info[IFLA_INFO_KIND], -EOPNOTSUPP,
-				"links of kind \"%s\" are not supported "
-				"(vlan, vrf, gre, ip6gre, ipip mode mplsip are)",
-				in->kind);
+		ret = pw_refuse(
+			request, in->info[IFLA_INFO_KIND], -EOPNOTSUPP,
+			"links of kind \"%s\" are not supported "
+			"(vlan, vrf, gre, ip6gre, ipip, sit, ip6tnl, xfrm, vti and vti6 are)",
+			in->kind);
 	if (!ret)
 		ret = pw_link_check_common(request, in, NULL);
 	if (!ret && !in->set.name && choose_name(in) < 0)
@@ -223,12 +255,15 @@ static const char *link_kind_name(const struct pw_link *link)
 		return "vrf";
 	case PW_LINK_TUNNEL:
 		return pw_netlink_tunnel_kind(&link->tunnel);
+	case PW_LINK_IPSEC:
+		return pw_netlink_ipsec_kind(&link->ipsec);
 	default:
 		return "";
 	}
 }
 
-/* What the kind's own data may change: a tunnel everything, the others nothing. */
+/* What the kind's own data may change: a tunnel everything, an IPsec interface its number or ends,
+ * the others nothing. */
 int pw_link_check_change(struct pw_request *request, struct pw_link_request *in,
 			 const struct pw_link *link)
 {
@@ -254,6 +289,13 @@ int pw_link_check_change(struct pw_request *request, struct pw_link_request *in,
 		if (!ret)
 			ret = check_tunnel_unique(request, link, &in->wanted.tunnel);
 		in->set.tunnel = !ret;
+		return ret;
+	case PW_LINK_IPSEC:
+		ret = pw_netlink_ipsec_parse(request, link_kind_name(link), data, link,
+					     &in->wanted.ipsec);
+		if (!ret)
+			ret = check_ipsec_unique(request, link, &in->wanted.ipsec);
+		in->set.ipsec = !ret;
 		return ret;
 	case PW_LINK_VLAN:
 		ret = check_vlan_data(request, data, &id);

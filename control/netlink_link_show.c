@@ -38,9 +38,17 @@ static uint16_t link_type(const struct pw_link *link)
 	case PW_LINK_LOOPBACK:
 		return ARPHRD_LOOPBACK;
 	case PW_LINK_TUNNEL:
-		if (link->tunnel.mpls_in_ip)
+		if (link->tunnel.ip_in_ip && link->tunnel.local.family == AF_INET6)
+			return ARPHRD_TUNNEL6;
+		if (link->tunnel.sit)
+			return ARPHRD_SIT;
+		if (link->tunnel.mpls_in_ip || link->tunnel.ip_in_ip)
 			return ARPHRD_TUNNEL;
 		return link->tunnel.local.family == AF_INET6 ? ARPHRD_IP6GRE : ARPHRD_IPGRE;
+	case PW_LINK_IPSEC:
+		if (!link->ipsec.family)
+			return ARPHRD_NONE;
+		return link->ipsec.family == AF_INET6 ? ARPHRD_TUNNEL6 : ARPHRD_TUNNEL;
 	default:
 		return ARPHRD_ETHER;
 	}
@@ -59,6 +67,8 @@ static unsigned int link_flags(const struct pw_link *link)
 		return flags | IFF_NOARP | IFF_MASTER;
 	case PW_LINK_TUNNEL:
 		return flags | IFF_NOARP | (link->tunnel.remote.family ? IFF_POINTOPOINT : 0);
+	case PW_LINK_IPSEC:
+		return flags | IFF_NOARP | (link->ipsec.remote.family ? IFF_POINTOPOINT : 0);
 	default:
 		return flags | IFF_BROADCAST | IFF_MULTICAST;
 	}
@@ -68,7 +78,8 @@ static uint8_t operstate(const struct pw_link *link)
 {
 	bool up = pw_link_operational(link);
 
-	if (link->kind == PW_LINK_LOOPBACK || link->kind == PW_LINK_TUNNEL)
+	if (link->kind == PW_LINK_LOOPBACK || link->kind == PW_LINK_TUNNEL ||
+	    link->kind == PW_LINK_IPSEC)
 		return link->admin_up ? IF_OPER_UNKNOWN : IF_OPER_DOWN;
 	if (link->kind == PW_LINK_VLAN && link->admin_up && !up)
 		return IF_OPER_LOWERLAYERDOWN;
@@ -80,6 +91,7 @@ static void put_hardware(struct nlmsghdr *nlh, const struct pw_link *link)
 	static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	static const uint8_t zero[6];
 	const struct pw_tunnel *tunnel = &link->tunnel;
+	const struct pw_ipsec *ipsec = &link->ipsec;
 
 	switch (link->kind) {
 	case PW_LINK_LOOPBACK:
@@ -91,6 +103,13 @@ static void put_hardware(struct nlmsghdr *nlh, const struct pw_link *link)
 			     tunnel->local.bytes);
 		mnl_attr_put(nlh, IFLA_BROADCAST, pw_address_size(tunnel->local.family),
 			     tunnel->remote.bytes);
+		break;
+	case PW_LINK_IPSEC:
+		if (!ipsec->family)
+			break;
+		mnl_attr_put(nlh, IFLA_ADDRESS, pw_address_size(ipsec->family), ipsec->local.bytes);
+		mnl_attr_put(nlh, IFLA_BROADCAST, pw_address_size(ipsec->family),
+			     ipsec->remote.bytes);
 		break;
 	default:
 		mnl_attr_put(nlh, IFLA_ADDRESS, sizeof(link->mac), link->mac);
@@ -132,6 +151,8 @@ static const char *kind_name(const struct pw_link *link)
 		return "vrf";
 	case PW_LINK_TUNNEL:
 		return pw_netlink_tunnel_kind(&link->tunnel);
+	case PW_LINK_IPSEC:
+		return pw_netlink_ipsec_kind(&link->ipsec);
 	default:
 		return NULL;
 	}
@@ -149,6 +170,9 @@ static void put_data(struct nlmsghdr *nlh, const struct pw_link *link)
 		break;
 	case PW_LINK_VRF:
 		mnl_attr_put_u32(nlh, IFLA_VRF_TABLE, link->table);
+		break;
+	case PW_LINK_IPSEC:
+		pw_netlink_ipsec_put(nlh, &link->ipsec);
 		break;
 	default:
 		pw_netlink_tunnel_put(nlh, &link->tunnel);
@@ -215,6 +239,8 @@ static void put_link(struct nlmsghdr *nlh, const struct pw_link *link, uint32_t 
 		mnl_attr_put_u32(nlh, IFLA_LINK, link->parent);
 	if (link->kind == PW_LINK_TUNNEL)
 		mnl_attr_put_u32(nlh, IFLA_LINK, link->tunnel.underlay_link);
+	if (link->kind == PW_LINK_IPSEC)
+		mnl_attr_put_u32(nlh, IFLA_LINK, link->ipsec.underlay_link);
 	if (link->master)
 		mnl_attr_put_u32(nlh, IFLA_MASTER, link->master);
 	if (link->alias[0])
@@ -275,7 +301,8 @@ int pw_netlink_link_get(struct pw_request *request)
 enum { CURSOR_LAST, CURSOR_STARTED, CURSOR_MASTER, CURSOR_KIND, CURSOR_ONLY };
 
 /* Kinds as numbers, for the cursor: 0 any, else place in this list + 1. */
-static const char *const kinds[] = {"vlan", "vrf", "gre", "ip6gre", "ipip"};
+static const char *const kinds[] = {"vlan", "vrf",    "gre",  "ip6gre", "ipip",
+				    "sit",  "ip6tnl", "xfrm", "vti",    "vti6"};
 
 static uint64_t kind_number(const char *kind)
 {

@@ -126,7 +126,9 @@ static void put_tunnel(struct nlmsghdr *nlh, const struct pw_link *link)
 
 	mnl_attr_put_strz(nlh, PW_TUNNEL_ATTR_NAME, link->name);
 	mnl_attr_put_strz(nlh, PW_TUNNEL_ATTR_ENCAPSULATION,
-			  tunnel->mpls_in_ip ? "mpls-in-ip" : "gre");
+			  tunnel->ip_in_ip     ? "ip-in-ip"
+			  : tunnel->mpls_in_ip ? "mpls-in-ip"
+					       : "gre");
 	pw_statistics_put_address(nlh, PW_TUNNEL_ATTR_LOCAL, tunnel->local.family,
 				  tunnel->local.bytes);
 	pw_statistics_put_address(nlh, PW_TUNNEL_ATTR_REMOTE, tunnel->remote.family,

@@ -2,6 +2,7 @@
 /* Requests of pewterctl that set what Linux has no message for. */
 #include "control/label.h"
 #include "control/links.h"
+#include "control/spd.h"
 #include "control/statistics.h"
 
 #include <errno.h>
@@ -116,6 +117,7 @@ static const struct pw_attribute_policy tunnel_policy[PW_TUNNEL_SET_ATTR_COUNT] 
 	[PW_TUNNEL_SET_ATTR_LABEL_TTL] = {.name = "PW_TUNNEL_SET_ATTR_LABEL_TTL",
 					  .min = 1,
 					  .max = 1},
+	[PW_TUNNEL_SET_ATTR_FACE] = {.name = "PW_TUNNEL_SET_ATTR_FACE", .min = 1, .max = 1},
 };
 
 static struct pw_link *find_link(struct pw_request *request, const struct nlattr *attribute,
@@ -145,10 +147,27 @@ static struct pw_link *find_tunnel(struct pw_request *request, const struct nlat
 	return NULL;
 }
 
+static int set_face(struct pw_request *request, const struct nlattr *attribute,
+		    struct pw_link *link)
+{
+	char error[128] = "";
+	int ret;
+
+	if (mnl_attr_get_u8(attribute) > 1)
+		return pw_refuse(request, attribute, -EINVAL, "a face is 0 or 1");
+	if (mnl_attr_get_u8(attribute) && (!link->tunnel.remote.family || link->tunnel.mpls_in_ip))
+		return pw_refuse(request, attribute, -EOPNOTSUPP,
+				 "%s: only a tunnel of IP packets to one remote end has a kernel "
+				 "face",
+				 link->name);
+	ret = pw_link_set_tunnel_face(link, mnl_attr_get_u8(attribute), error, sizeof(error));
+	return ret < 0 ? pw_refuse(request, attribute, ret, "%s", error) : 0;
+}
+
 static int set_tunnel(struct pw_request *request)
 {
 	const struct nlattr *table[PW_TUNNEL_SET_ATTR_COUNT];
-	const struct nlattr *model, *label_ttl;
+	const struct nlattr *model, *label_ttl, *face;
 	struct pw_link *link;
 	int ret = pw_request_attributes(request, sizeof(struct rtgenmsg), "tunnel", tunnel_policy,
 					PW_TUNNEL_SET_ATTR_COUNT - 1, table);
@@ -160,13 +179,17 @@ static int set_tunnel(struct pw_request *request)
 		return request->error;
 	model = table[PW_TUNNEL_SET_ATTR_TTL_MODEL];
 	label_ttl = table[PW_TUNNEL_SET_ATTR_LABEL_TTL];
-	if (model == NULL && label_ttl == NULL)
+	face = table[PW_TUNNEL_SET_ATTR_FACE];
+	if (model == NULL && label_ttl == NULL && face == NULL)
 		return pw_refuse(request, NULL, -EINVAL, "nothing to set");
 	if (model != NULL && mnl_attr_get_u8(model) > PW_TTL_SHORT_PIPE)
 		return pw_refuse(request, model, -EINVAL, "unknown TTL model %u",
 				 mnl_attr_get_u8(model));
 	if (label_ttl != NULL && mnl_attr_get_u8(label_ttl) == 0)
 		return pw_refuse(request, label_ttl, -EINVAL, "a label's TTL is 1 to 255");
+	ret = face != NULL ? set_face(request, face, link) : 0;
+	if (ret < 0 || (model == NULL && label_ttl == NULL))
+		return ret;
 	if (model != NULL)
 		link->tunnel.ttl_uniform = mnl_attr_get_u8(model) == PW_TTL_UNIFORM;
 	if (label_ttl != NULL)
@@ -178,7 +201,25 @@ static int set_tunnel(struct pw_request *request)
 static const struct pw_attribute_policy link_policy[PW_LINK_SET_ATTR_COUNT] = {
 	[PW_LINK_SET_ATTR_NAME] = {.name = "PW_LINK_SET_ATTR_NAME", .min = 2, .max = IFNAMSIZ},
 	[PW_LINK_SET_ATTR_MPLS] = {.name = "PW_LINK_SET_ATTR_MPLS", .min = 1, .max = 1},
+	[PW_LINK_SET_ATTR_REVERSE_ROUTE] = {.name = "PW_LINK_SET_ATTR_REVERSE_ROUTE",
+					    .min = 1,
+					    .max = 1},
 };
+
+static int set_reverse_route(struct pw_request *request, const struct nlattr *attribute,
+			     struct pw_link *link)
+{
+	if (mnl_attr_get_u8(attribute) > 1)
+		return pw_refuse(request, attribute, -EINVAL, "reverse routes are 0 or 1");
+	if (link->kind != PW_LINK_IPSEC)
+		return pw_refuse(request, attribute, -EINVAL,
+				 "link \"%s\" is no IPsec interface: it has no policies to make "
+				 "routes of",
+				 link->name);
+	link->reverse_route = mnl_attr_get_u8(attribute);
+	pw_spd_link_changed(link);
+	return 0;
+}
 
 static int set_link(struct pw_request *request)
 {
@@ -195,6 +236,8 @@ static int set_link(struct pw_request *request)
 	if (link == NULL)
 		return request->error;
 	mpls = table[PW_LINK_SET_ATTR_MPLS];
+	if (mpls == NULL && table[PW_LINK_SET_ATTR_REVERSE_ROUTE] != NULL)
+		return set_reverse_route(request, table[PW_LINK_SET_ATTR_REVERSE_ROUTE], link);
 	if (mpls == NULL)
 		return pw_refuse(request, NULL, -EINVAL, "nothing to set");
 	if (mnl_attr_get_u8(mpls) > 1)

@@ -5,11 +5,6 @@
 
 #include "control/policy.h"
 
-#define PROTOCOL_GRE  47
-#define PROTOCOL_MPLS 137 /* RFC 4023 */
-#define PROTOCOL_ESP  50
-#define PROTOCOL_AH   51
-#define PROTOCOL_COMP 108
 #define TEMPLATES_MAX 6 /* of the kernel */
 
 static const struct pw_attribute_policy names[XFRMA_MAX + 1] = {
@@ -93,136 +88,7 @@ static int get_selector(struct pw_request *request, const struct xfrm_selector *
 	return 0;
 }
 
-/* ---- what a new one asks for -------------------------------------------------------------- */
-
-/*
- * Policies are about the outer packets of tunnels. Whatever else one selects would pass by it,
- * so it may be there (as a bypass, or of direction fwd), but must not ask for anything.
- */
-static int check_selector(struct pw_request *request, const struct pw_policy *policy)
-{
-	const struct xfrm_selector *selector = &policy->selector;
-	bool tunnels = !selector->proto || selector->proto == PROTOCOL_GRE ||
-		       selector->proto == PROTOCOL_MPLS;
-	bool asks = policy->action == XFRM_POLICY_BLOCK || policy->templated;
-
-	if (selector->user)
-		return pw_refuse(request, NULL, -EOPNOTSUPP,
-				 "a selector with a user (uid %u) is not supported",
-				 selector->user);
-	if (selector->ifindex)
-		return pw_refuse(request, NULL, -EOPNOTSUPP,
-				 "a selector with a device (dev, index %d) is not supported",
-				 selector->ifindex);
-	if (policy->direction == XFRM_POLICY_FWD)
-		return 0;
-	if (!tunnels && asks)
-		return pw_refuse(request, NULL, -EOPNOTSUPP,
-				 "protocol %u: only tunnels between PEs are protected or blocked, "
-				 "GRE (47) and MPLS-in-IP (137)",
-				 selector->proto);
-	if (tunnels && (selector->sport_mask || selector->dport_mask))
-		return pw_refuse(
-			request, NULL, -EOPNOTSUPP,
-			selector->proto == PROTOCOL_GRE
-				? "a selector with a GRE key is not supported: a policy "
-				  "is for all tunnels between two addresses"
-				: "a selector with ports (sport, dport) selects no tunnel");
-	return 0;
-}
-
-static bool address_any(const xfrm_address_t *address)
-{
-	static const xfrm_address_t any;
-
-	return memcmp(address, &any, sizeof(any)) == 0;
-}
-
-static bool prefix_has(const xfrm_address_t *prefix, unsigned int length,
-		       const xfrm_address_t *address)
-{
-	const uint8_t *a = (const uint8_t *)prefix, *b = (const uint8_t *)address;
-	unsigned int bytes = length / 8, bits = length % 8;
-
-	return memcmp(a, b, bytes) == 0 && (!bits || !((a[bytes] ^ b[bytes]) & (0xff00 >> bits)));
-}
-
-/* In transport mode the addresses of the SA are those of the packets. */
-static int check_template_ends(struct pw_request *request, const struct nlattr *attribute,
-			       const struct pw_policy *policy)
-{
-	const struct xfrm_user_tmpl *template = &policy->template;
-	const struct xfrm_selector *selector = &policy->selector;
-
-	if (template->family != selector->family)
-		return pw_refuse(
-			request, attribute, -EINVAL,
-			"in transport mode a template is of its selector's address family");
-	if (!address_any(&template->saddr) &&
-	    !prefix_has(&selector->saddr, selector->prefixlen_s, &template->saddr))
-		return pw_refuse(request, attribute, -EINVAL,
-				 "the template's source address is none that the policy selects");
-	if (!address_any(&template->id.daddr) &&
-	    !prefix_has(&selector->daddr, selector->prefixlen_d, &template->id.daddr))
-		return pw_refuse(
-			request, attribute, -EINVAL,
-			"the template's destination address is none that the policy selects");
-	return 0;
-}
-
-static const char *mode_name(uint8_t mode)
-{
-	static const char *const mode_names[] = {
-		[XFRM_MODE_TRANSPORT] = "transport",
-		[XFRM_MODE_TUNNEL] = "tunnel",
-		[XFRM_MODE_ROUTEOPTIMIZATION] = "ro",
-		[XFRM_MODE_IN_TRIGGER] = "in_trigger",
-		[XFRM_MODE_BEET] = "beet",
-	};
-
-	return mode < sizeof(mode_names) / sizeof(mode_names[0]) ? mode_names[mode] : "unknown";
-}
-
-static int get_template(struct pw_request *request, const struct nlattr *attribute,
-			struct pw_policy *policy)
-{
-	struct xfrm_user_tmpl *template = &policy->template;
-	uint16_t size = mnl_attr_get_payload_len(attribute);
-
-	if (size % sizeof(*template))
-		return pw_refuse(request, attribute, -EINVAL,
-				 "XFRMA_TMPL has %u bytes: no whole number of templates", size);
-	if (size > sizeof(*template))
-		return pw_refuse(request, attribute, -EOPNOTSUPP,
-				 "a policy has one template at most, not %zu: SAs are not bundled",
-				 size / sizeof(*template));
-	memcpy(template, mnl_attr_get_payload(attribute), sizeof(*template));
-	policy->templated = true;
-	if (!template->family)
-		template->family = policy->selector.family;
-	if (template->family != AF_INET && template->family != AF_INET6)
-		return pw_refuse(request, attribute, -EINVAL,
-				 "a template is of IPv4 or IPv6, not of address family %u",
-				 template->family);
-	if (template->family == AF_INET) {
-		memset((uint8_t *)&template->saddr + 4, 0, 12);
-		memset((uint8_t *)&template->id.daddr + 4, 0, 12);
-	}
-	if (template->id.proto == PROTOCOL_AH || template->id.proto == PROTOCOL_COMP)
-		return pw_refuse(request, attribute, -EOPNOTSUPP,
-				 "a template's protocol is ESP; %s is not supported",
-				 template->id.proto == PROTOCOL_AH ? "AH" : "IPComp");
-	if (template->id.proto != PROTOCOL_ESP)
-		return pw_refuse(request, attribute, -EINVAL,
-				 "a template's protocol is ESP (50), not %u", template->id.proto);
-	if (template->mode != XFRM_MODE_TRANSPORT)
-		return pw_refuse(request, attribute,
-				 template->mode < XFRM_MODE_MAX ? -EOPNOTSUPP : -EINVAL,
-				 "a template's mode is transport; mode %s (%u) is not supported",
-				 mode_name(template->mode), template->mode);
-	template->optional = !!template->optional;
-	return check_template_ends(request, attribute, policy);
-}
+/* ---- a new one ----------------------------------------------------------------------------- */
 
 static bool unlimited(uint64_t limit)
 {
@@ -271,9 +137,9 @@ static int get_policy(struct pw_request *request, struct pw_policy *policy)
 	policy->share = info.share;
 	policy->lifetime = info.lft;
 	if (table[XFRMA_TMPL])
-		ret = get_template(request, table[XFRMA_TMPL], policy);
+		ret = pw_netlink_policy_template(request, table[XFRMA_TMPL], policy);
 	ret = ret ? ret : check_lifetime(request, &info.lft);
-	return ret ? ret : check_selector(request, policy);
+	return ret ? ret : pw_netlink_policy_check(request, policy);
 }
 
 static int put_policy(struct pw_request *request)
@@ -442,8 +308,8 @@ static int set_default(struct pw_request *request)
 		return pw_refuse(request, NULL, -EINVAL, "a default is accept or block");
 	if (wanted.fwd == XFRM_USERPOLICY_BLOCK)
 		return pw_refuse(request, NULL, -EOPNOTSUPP,
-				 "fwd block: policies select tunnels' packets in and out; what is "
-				 "forwarded within VRFs is not theirs to block");
+				 "fwd block: what comes in in clear is let in where no policy "
+				 "selects it; add a policy that blocks it");
 	if (wanted.in)
 		pw_policy_default_set(XFRM_POLICY_IN, wanted.in);
 	if (wanted.out)

@@ -19,6 +19,17 @@ static struct nlmsghdr *message(uint32_t *buffer, uint16_t type)
 	return nlh;
 }
 
+/* In tunnel mode the SAs are between other addresses than the packets. */
+static uint64_t used_between_ends(const struct xfrm_user_tmpl *template)
+{
+	struct pw_address source = {.family = (uint8_t) template->family}, destination = source;
+	unsigned int size = pw_address_size(template->family);
+
+	memcpy(source.bytes, &template->saddr, size);
+	memcpy(destination.bytes, &template->id.daddr, size);
+	return pw_sa_pair_used(&source, &destination, template->reqid);
+}
+
 static struct xfrm_userpolicy_info info_of(const struct pw_policy *policy)
 {
 	struct xfrm_userpolicy_info info;
@@ -28,7 +39,9 @@ static struct xfrm_userpolicy_info info_of(const struct pw_policy *policy)
 	info.lft = policy->lifetime;
 	info.curlft.add_time = policy->added;
 	/* As in the kernel, the last use; IKE daemons tell by it whether a peer is there. */
-	if (policy->templated)
+	if (policy->templated && policy->template.mode == XFRM_MODE_TUNNEL)
+		info.curlft.use_time = used_between_ends(&policy->template);
+	else if (policy->templated)
 		info.curlft.use_time = pw_sa_pair_used(&policy->source, &policy->destination,
 						       policy->template.reqid);
 	info.priority = policy->priority;
@@ -186,18 +199,22 @@ void pw_netlink_policy_notify_acquire(const struct pw_policy *policy,
 {
 	uint32_t buffer[ROOM / sizeof(uint32_t)];
 	struct nlmsghdr *nlh = message(buffer, XFRM_MSG_ACQUIRE);
-	unsigned int size = pw_address_size(source->family);
+	unsigned int size = pw_address_size(destination->family);
 	struct xfrm_user_acquire acquire;
 
 	memset(&acquire, 0, sizeof(acquire));
 	memcpy(&acquire.id.daddr, destination->bytes, size);
 	acquire.id.proto = PROTOCOL_ESP;
 	memcpy(&acquire.saddr, source->bytes, size);
-	memcpy(&acquire.sel.daddr, destination->bytes, size);
-	memcpy(&acquire.sel.saddr, source->bytes, size);
-	acquire.sel.family = source->family;
-	acquire.sel.prefixlen_d = acquire.sel.prefixlen_s = (uint8_t)(8 * size);
-	acquire.sel.proto = protocol;
+	if (policy->template.mode == XFRM_MODE_TUNNEL) {
+		acquire.sel = policy->selector;
+	} else {
+		memcpy(&acquire.sel.daddr, destination->bytes, size);
+		memcpy(&acquire.sel.saddr, source->bytes, size);
+		acquire.sel.family = source->family;
+		acquire.sel.prefixlen_d = acquire.sel.prefixlen_s = (uint8_t)(8 * size);
+		acquire.sel.proto = protocol;
+	}
 	acquire.policy = info_of(policy);
 	acquire.aalgos = policy->template.aalgos;
 	acquire.ealgos = policy->template.ealgos;

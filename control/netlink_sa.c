@@ -91,6 +91,16 @@ static int handle_newsa(struct pw_request *request)
 	return add(request, &model, &keys, &replay, pw_sa_larva_of(&model));
 }
 
+static void set_if_id(struct pw_sa_detail *sa, uint32_t if_id)
+{
+	if (if_id == sa->entry.if_id)
+		return;
+	pw_sa_inside_unlink(sa);
+	sa->entry.if_id = if_id;
+	pw_sa_inside_link(sa);
+	pw_sa_follow(sa);
+}
+
 /** Of an SA that has its keys, only some things can be changed. */
 static int update(struct pw_request *request, struct pw_sa_detail *sa,
 		  const struct pw_sa_detail *model)
@@ -104,13 +114,13 @@ static int update(struct pw_request *request, struct pw_sa_detail *sa,
 	sa->encap = model->encap;
 	if (model->set_mark.mask || model->set_mark.value || model->entry.if_id) {
 		sa->set_mark = model->set_mark;
-		sa->entry.if_id = model->entry.if_id ? model->entry.if_id : sa->entry.if_id;
+		set_if_id(sa, model->entry.if_id ? model->entry.if_id : sa->entry.if_id);
 	}
 	ret = pw_sa_publish(sa);
 	if (ret) {
 		sa->encap = old.encap;
 		sa->set_mark = old.set_mark;
-		sa->entry.if_id = old.entry.if_id;
+		set_if_id(sa, old.entry.if_id);
 		return pw_refuse(request, NULL, ret, "the table of SAs is full");
 	}
 	sa->limits = model->limits;

@@ -212,7 +212,7 @@ static int mode_check(struct pw_request *request, uint8_t mode)
 	static const char *const names[] = {"transport", "tunnel", "route optimization",
 					    "in-trigger", "BEET"};
 
-	if (mode == XFRM_MODE_TRANSPORT)
+	if (mode == XFRM_MODE_TRANSPORT || mode == XFRM_MODE_TUNNEL)
 		return 0;
 	if (mode < XFRM_MODE_MAX)
 		return pw_refuse(request, NULL, -EOPNOTSUPP, "%s mode is not supported",
@@ -229,7 +229,8 @@ static int selector_check(struct pw_request *request, const struct xfrm_usersa_i
 		return pw_refuse(request, NULL, -EINVAL,
 				 "a selector is for IPv4 or IPv6, not for address family %u",
 				 sel->family);
-	if (sel->family != AF_UNSPEC && sel->family != info->family)
+	if (info->mode == XFRM_MODE_TRANSPORT && sel->family != AF_UNSPEC &&
+	    sel->family != info->family)
 		return pw_refuse(request, NULL, -EINVAL,
 				 "in transport mode the selector has the SA's address family");
 	if (sel->prefixlen_d > bits || sel->prefixlen_s > bits)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* IFLA_INFO_DATA of tunnels: kinds gre and ip6gre (IFLA_GRE_*), ipip (IFLA_IPTUN_*). */
+/* IFLA_INFO_DATA of tunnels: kinds gre and ip6gre (IFLA_GRE_*), ipip, sit and ip6tnl
+ * (IFLA_IPTUN_*). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
@@ -52,11 +53,22 @@ static const struct pw_attribute_policy gre_policy[IFLA_GRE_MAX + 1] = {
 
 static const struct pw_attribute_policy ipip_policy[IFLA_IPTUN_MAX + 1] = {
 	[IFLA_IPTUN_LINK] = {.name = "IFLA_IPTUN_LINK", .min = 4, .max = 4},
-	[IFLA_IPTUN_LOCAL] = {.name = "IFLA_IPTUN_LOCAL", .min = 4, .max = 4},
-	[IFLA_IPTUN_REMOTE] = {.name = "IFLA_IPTUN_REMOTE", .min = 4, .max = 4},
+	[IFLA_IPTUN_LOCAL] = {.name = "IFLA_IPTUN_LOCAL", .min = 4, .max = 16},
+	[IFLA_IPTUN_REMOTE] = {.name = "IFLA_IPTUN_REMOTE", .min = 4, .max = 16},
 	[IFLA_IPTUN_TTL] = {.name = "IFLA_IPTUN_TTL", .min = 1, .max = 1},
 	[IFLA_IPTUN_TOS] = {.name = "IFLA_IPTUN_TOS", .min = 1, .max = 1},
 	[IFLA_IPTUN_PROTO] = {.name = "IFLA_IPTUN_PROTO", .min = 1, .max = 1},
+	/* RFC 2473's limit on nested tunnels is optional; dumps say that none is sent. */
+	[IFLA_IPTUN_ENCAP_LIMIT] = {.name = "IFLA_IPTUN_ENCAP_LIMIT",
+				    .min = 1,
+				    .max = 1,
+				    .ignored = true},
+	[IFLA_IPTUN_FLOWINFO] = {.name = "IFLA_IPTUN_FLOWINFO", .min = 4, .max = 4},
+	[IFLA_IPTUN_FLAGS] = {.name = "IFLA_IPTUN_FLAGS", .min = 2, .max = 4},
+	[IFLA_IPTUN_6RD_PREFIX] = {.name = "IFLA_IPTUN_6RD_PREFIX"},
+	[IFLA_IPTUN_6RD_RELAY_PREFIX] = {.name = "IFLA_IPTUN_6RD_RELAY_PREFIX"},
+	[IFLA_IPTUN_6RD_PREFIXLEN] = {.name = "IFLA_IPTUN_6RD_PREFIXLEN"},
+	[IFLA_IPTUN_6RD_RELAY_PREFIXLEN] = {.name = "IFLA_IPTUN_6RD_RELAY_PREFIXLEN"},
 	[IFLA_IPTUN_PMTUDISC] = {.name = "IFLA_IPTUN_PMTUDISC", .min = 1, .max = 1},
 	[IFLA_IPTUN_ENCAP_TYPE] = {.name = "IFLA_IPTUN_ENCAP_TYPE", .min = 2, .max = 2},
 	[IFLA_IPTUN_ENCAP_FLAGS] = {.name = "IFLA_IPTUN_ENCAP_FLAGS",
@@ -78,23 +90,28 @@ static const struct pw_attribute_policy ipip_policy[IFLA_IPTUN_MAX + 1] = {
 /* The two families of attributes number the same things differently. */
 struct numbers {
 	uint16_t link, local, remote, ttl, tos, pmtudisc, encap_type, metadata, fwmark;
+	uint16_t flowinfo, flags, encap_limit;
 };
 
 static const struct numbers gre_numbers = {
 	IFLA_GRE_LINK,   IFLA_GRE_LOCAL,    IFLA_GRE_REMOTE,     IFLA_GRE_TTL,
 	IFLA_GRE_TOS,    IFLA_GRE_PMTUDISC, IFLA_GRE_ENCAP_TYPE, IFLA_GRE_COLLECT_METADATA,
-	IFLA_GRE_FWMARK,
+	IFLA_GRE_FWMARK, IFLA_GRE_FLOWINFO, IFLA_GRE_FLAGS,      IFLA_GRE_ENCAP_LIMIT,
 };
 
 static const struct numbers ipip_numbers = {
 	IFLA_IPTUN_LINK,   IFLA_IPTUN_LOCAL,    IFLA_IPTUN_REMOTE,     IFLA_IPTUN_TTL,
 	IFLA_IPTUN_TOS,    IFLA_IPTUN_PMTUDISC, IFLA_IPTUN_ENCAP_TYPE, IFLA_IPTUN_COLLECT_METADATA,
-	IFLA_IPTUN_FWMARK,
+	IFLA_IPTUN_FWMARK, IFLA_IPTUN_FLOWINFO, IFLA_IPTUN_FLAGS,      IFLA_IPTUN_ENCAP_LIMIT,
 };
 
 const char *pw_netlink_tunnel_kind(const struct pw_tunnel *tunnel)
 {
-	if (tunnel->mpls_in_ip)
+	if (tunnel->ip_in_ip && tunnel->local.family == AF_INET6)
+		return "ip6tnl";
+	if (tunnel->sit)
+		return "sit";
+	if (tunnel->mpls_in_ip || tunnel->ip_in_ip)
 		return "ipip";
 	return tunnel->local.family == AF_INET6 ? "ip6gre" : "gre";
 }
@@ -212,20 +229,22 @@ static int parse_gre_flags(struct pw_request *request, const struct nlattr **in,
 	return 0;
 }
 
-static int parse_ip6gre(struct pw_request *request, const struct nlattr **in,
-			struct pw_tunnel *tunnel)
+/* Of a tunnel over IPv6, whichever kind. */
+static int parse_ipv6(struct pw_request *request, const struct nlattr *flow,
+		      const struct nlattr *flags_in, struct pw_tunnel *tunnel)
 {
-	uint32_t flowinfo =
-		in[IFLA_GRE_FLOWINFO] ? ntohl(mnl_attr_get_u32(in[IFLA_GRE_FLOWINFO])) : 0;
-	uint32_t flags = in[IFLA_GRE_FLAGS] ? mnl_attr_get_u32(in[IFLA_GRE_FLAGS]) : 0;
+	uint32_t flowinfo = flow ? ntohl(mnl_attr_get_u32(flow)) : 0;
+	uint32_t flags = flags_in && mnl_attr_get_payload_len(flags_in) == sizeof(flags)
+				 ? mnl_attr_get_u32(flags_in)
+				 : 0;
 
 	if ((flowinfo & 0xfffff) || (flags & IP6_TNL_F_USE_ORIG_FLOWLABEL))
-		return pw_refuse(request, in[IFLA_GRE_FLOWINFO], -EOPNOTSUPP,
+		return pw_refuse(request, flow, -EOPNOTSUPP,
 				 "a chosen flow label is not supported");
 	if (flags &
 	    ~(IP6_TNL_F_IGN_ENCAP_LIMIT | IP6_TNL_F_USE_ORIG_TCLASS | IP6_TNL_F_ALLOW_LOCAL_REMOTE))
 		return pw_refuse(
-			request, in[IFLA_GRE_FLAGS], -EOPNOTSUPP,
+			request, flags_in, -EOPNOTSUPP,
 			"tunnel flags 0x%x (dscp inherit, fwmark inherit) are not supported",
 			flags);
 	tunnel->tos = (uint8_t)((flowinfo >> 20) & 0xfc);
@@ -248,7 +267,7 @@ static int parse_gre(struct pw_request *request, const struct nlattr *data, bool
 	if (!ret)
 		ret = parse_gre_flags(request, in, tunnel);
 	if (!ret && ipv6)
-		ret = parse_ip6gre(request, in, tunnel);
+		ret = parse_ipv6(request, in[IFLA_GRE_FLOWINFO], in[IFLA_GRE_FLAGS], tunnel);
 	if (ret < 0)
 		return ret;
 	if (in[IFLA_GRE_IGNORE_DF] && mnl_attr_get_u8(in[IFLA_GRE_IGNORE_DF]))
@@ -262,22 +281,65 @@ static int parse_gre(struct pw_request *request, const struct nlattr *data, bool
 	return 0;
 }
 
-static int parse_ipip(struct pw_request *request, const struct nlattr *data,
-		      struct pw_tunnel *tunnel)
+/* Which protocols the tunnel carries: 0 is all that its kind has, "mode any". */
+static int parse_protocol(struct pw_request *request, const struct nlattr *attribute,
+			  const char *kind, struct pw_tunnel *tunnel)
+{
+	bool v4 = tunnel->local.family == AF_INET;
+
+	tunnel->protocol = attribute ? mnl_attr_get_u8(attribute) : 0;
+	/* The kernel's defaults, where a client leaves it out. */
+	if (!attribute && v4)
+		tunnel->protocol = tunnel->sit ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	if (tunnel->protocol == IPPROTO_MPLS && v4 && !tunnel->sit) {
+		tunnel->mpls_in_ip = true;
+		tunnel->ip_in_ip = false;
+		tunnel->protocol = 0;
+		return 0;
+	}
+	if (tunnel->protocol == 0 || tunnel->protocol == IPPROTO_IPIP ||
+	    (tunnel->protocol == IPPROTO_IPV6 && (tunnel->sit || !v4)))
+		return 0;
+	if (tunnel->protocol == IPPROTO_MPLS)
+		return pw_refuse(request, attribute, -EOPNOTSUPP,
+				 "MPLS in IP is the business of kind ipip: mode mplsip");
+	return pw_refuse(request, attribute, -EINVAL,
+			 "a tunnel of kind %s does not carry protocol %u", kind, tunnel->protocol);
+}
+
+static int refuse_6rd(struct pw_request *request, const struct nlattr **in)
+{
+	for (uint16_t type = IFLA_IPTUN_6RD_PREFIX; type <= IFLA_IPTUN_6RD_RELAY_PREFIXLEN; type++)
+		if (in[type])
+			return pw_refuse(request, in[type], -EOPNOTSUPP, "6rd is not supported");
+	return 0;
+}
+
+static int parse_iptunnel(struct pw_request *request, const char *kind, const struct nlattr *data,
+			  struct pw_tunnel *tunnel)
 {
 	const struct nlattr *in[IFLA_IPTUN_MAX + 1] = {NULL};
+	bool ipv6 = !strcmp(kind, "ip6tnl");
 	int ret;
 
+	tunnel->ip_in_ip = true;
+	tunnel->sit = !strcmp(kind, "sit");
 	ret = pw_request_nested(request, data, "IP tunnel", ipip_policy, IFLA_IPTUN_MAX, in);
-	if (ret < 0)
-		return ret;
-	if (!in[IFLA_IPTUN_PROTO] || mnl_attr_get_u8(in[IFLA_IPTUN_PROTO]) != IPPROTO_MPLS)
-		return pw_refuse(request, in[IFLA_IPTUN_PROTO], -EOPNOTSUPP,
-				 "an ipip tunnel carries MPLS only: say mode mplsip");
-	ret = parse_ends(request, in, &ipip_numbers, AF_INET, tunnel);
+	if (!ret)
+		ret = refuse_6rd(request, in);
+	if (!ret)
+		ret = parse_ends(request, in, &ipip_numbers, ipv6 ? AF_INET6 : AF_INET, tunnel);
 	if (!ret)
 		ret = parse_shared(request, in, &ipip_numbers, tunnel);
-	tunnel->mpls_in_ip = true;
+	if (!ret)
+		ret = parse_protocol(request, in[IFLA_IPTUN_PROTO], kind, tunnel);
+	if (!ret && ipv6)
+		ret = parse_ipv6(request, in[IFLA_IPTUN_FLOWINFO], in[IFLA_IPTUN_FLAGS], tunnel);
+	if (!ret && tunnel->sit && in[IFLA_IPTUN_FLAGS] &&
+	    mnl_attr_get_payload_len(in[IFLA_IPTUN_FLAGS]) == sizeof(uint16_t) &&
+	    mnl_attr_get_u16(in[IFLA_IPTUN_FLAGS]))
+		ret = pw_refuse(request, in[IFLA_IPTUN_FLAGS], -EOPNOTSUPP,
+				"ISATAP is not supported");
 	return ret;
 }
 
@@ -291,8 +353,8 @@ int pw_netlink_tunnel_parse(struct pw_request *request, const char *kind, const 
 	tunnel->ttl_uniform = old && old->ttl_uniform;
 	if (!data)
 		return pw_refuse(request, NULL, -EINVAL, "a tunnel needs a local address");
-	if (!strcmp(kind, "ipip"))
-		return parse_ipip(request, data, tunnel);
+	if (!strcmp(kind, "ipip") || !strcmp(kind, "sit") || !strcmp(kind, "ip6tnl"))
+		return parse_iptunnel(request, kind, data, tunnel);
 	return parse_gre(request, data, !strcmp(kind, "ip6gre"), tunnel);
 }
 
@@ -313,21 +375,36 @@ static void put_gre(struct nlmsghdr *nlh, const struct pw_tunnel *tunnel, bool i
 	mnl_attr_put_u16(nlh, IFLA_GRE_OFLAGS, oflags);
 	mnl_attr_put_u32(nlh, IFLA_GRE_IKEY, tunnel->key);
 	mnl_attr_put_u32(nlh, IFLA_GRE_OKEY, tunnel->key);
-	if (ipv6) {
-		mnl_attr_put_u32(nlh, IFLA_GRE_FLOWINFO,
-				 tunnel->tos == 1 ? 0 : htonl((uint32_t)tunnel->tos << 20));
-		mnl_attr_put_u32(nlh, IFLA_GRE_FLAGS,
-				 IP6_TNL_F_IGN_ENCAP_LIMIT |
-					 (tunnel->tos == 1 ? IP6_TNL_F_USE_ORIG_TCLASS : 0));
-		mnl_attr_put_u8(nlh, IFLA_GRE_ENCAP_LIMIT, 0);
-	} else {
+	if (!ipv6)
 		mnl_attr_put_u8(nlh, IFLA_GRE_IGNORE_DF, 0);
-	}
+}
+
+static void put_ipv6(struct nlmsghdr *nlh, const struct numbers *n, const struct pw_tunnel *tunnel)
+{
+	mnl_attr_put_u32(nlh, n->flowinfo,
+			 tunnel->tos == 1 ? 0 : htonl((uint32_t)tunnel->tos << 20));
+	mnl_attr_put_u32(nlh, n->flags,
+			 IP6_TNL_F_IGN_ENCAP_LIMIT |
+				 (tunnel->tos == 1 ? IP6_TNL_F_USE_ORIG_TCLASS : 0));
+	mnl_attr_put_u8(nlh, n->encap_limit, 0);
+}
+
+static void put_iptunnel(struct nlmsghdr *nlh, const struct pw_tunnel *tunnel, bool ipv6)
+{
+	mnl_attr_put_u8(nlh, IFLA_IPTUN_PROTO,
+			tunnel->mpls_in_ip ? IPPROTO_MPLS : tunnel->protocol);
+	mnl_attr_put_u16(nlh, IFLA_IPTUN_ENCAP_TYPE, TUNNEL_ENCAP_NONE);
+	mnl_attr_put_u16(nlh, IFLA_IPTUN_ENCAP_FLAGS, 0);
+	mnl_attr_put_u16(nlh, IFLA_IPTUN_ENCAP_SPORT, 0);
+	mnl_attr_put_u16(nlh, IFLA_IPTUN_ENCAP_DPORT, 0);
+	if (!ipv6 && tunnel->sit)
+		mnl_attr_put_u16(nlh, IFLA_IPTUN_FLAGS, 0);
 }
 
 void pw_netlink_tunnel_put(struct nlmsghdr *nlh, const struct pw_tunnel *tunnel)
 {
-	const struct numbers *n = tunnel->mpls_in_ip ? &ipip_numbers : &gre_numbers;
+	bool gre = !tunnel->mpls_in_ip && !tunnel->ip_in_ip;
+	const struct numbers *n = gre ? &gre_numbers : &ipip_numbers;
 	bool ipv6 = tunnel->local.family == AF_INET6;
 
 	mnl_attr_put_u32(nlh, n->link, tunnel->underlay_link);
@@ -339,8 +416,10 @@ void pw_netlink_tunnel_put(struct nlmsghdr *nlh, const struct pw_tunnel *tunnel)
 		mnl_attr_put_u8(nlh, n->pmtudisc, tunnel->pmtudisc);
 	}
 	mnl_attr_put_u32(nlh, n->fwmark, 0);
-	if (tunnel->mpls_in_ip)
-		mnl_attr_put_u8(nlh, IFLA_IPTUN_PROTO, IPPROTO_MPLS);
-	else
+	if (gre)
 		put_gre(nlh, tunnel, ipv6);
+	else
+		put_iptunnel(nlh, tunnel, ipv6);
+	if (ipv6)
+		put_ipv6(nlh, n, tunnel);
 }

@@ -172,6 +172,10 @@ static void fill_unicast(const struct pw_leg *leg, const struct pw_link *link,
 		nexthop->type = PW_NEXTHOP_TUNNEL;
 		nexthop->endpoint = leg->endpoint;
 		break;
+	case PW_LINK_IPSEC:
+		nexthop->type = PW_NEXTHOP_POLICY;
+		nexthop->spd = link->ipsec.spd;
+		break;
 	case PW_LINK_PORT:
 	case PW_LINK_VLAN:
 		if (leg->neighbour) {
@@ -316,7 +320,9 @@ void pw_nexthop_link_changed(struct pw_link *link)
 			leg_bind(leg);
 		pw_path_queue(&leg->path);
 	}
-	pw_endpoint_underlay_changed_all();
+	/* No outer packet takes an IPsec interface: what changes there concerns routes only. */
+	if (link->kind != PW_LINK_IPSEC)
+		pw_endpoint_underlay_changed_all();
 }
 
 void pw_nexthop_neighbour_changed(uint32_t neighbour)

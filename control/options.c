@@ -30,6 +30,7 @@ enum {
 	OPTION_FPM_HOLD,
 	OPTION_FPM_INTERFACE,
 	OPTION_NO_KERNEL_ROUTES,
+	OPTION_XFRM_MIRROR,
 };
 
 static const struct option longs[] = {
@@ -47,6 +48,7 @@ static const struct option longs[] = {
 	{"fpm-hold", required_argument, NULL, OPTION_FPM_HOLD},
 	{"fpm-interface", required_argument, NULL, OPTION_FPM_INTERFACE},
 	{"no-kernel-routes", no_argument, NULL, OPTION_NO_KERNEL_ROUTES},
+	{"xfrm-mirror", optional_argument, NULL, OPTION_XFRM_MIRROR},
 	{"crypto", required_argument, NULL, OPTION_CRYPTO},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
@@ -79,6 +81,9 @@ static const char usage[] =
 	"                        (default 60)\n"
 	"      --fpm-interface INTERFACE=LINK  the kernel's interface, by name or number, is this\n"
 	"                        link (may be repeated)\n"
+	"      --xfrm-mirror[=WORD,...]  take the SAs and policies that an IKE daemon gives to\n"
+	"                        the kernel; interval=SECONDS between reports to it (default 2),\n"
+	"                        reqid=N[-N], mark=VALUE[/MASK], if_id=N: those only\n"
 	"  -h, --help            this text\n"
 	"  -V, --version         the version\n";
 
@@ -275,6 +280,15 @@ static int fpm_option(int option, struct pw_options *options)
 	}
 }
 
+static int mirror_option(const char *text, struct pw_options *options)
+{
+	char why[256];
+
+	if (pw_xfrm_mirror_parse(text, &options->xfrm, why, sizeof(why)))
+		return bad("--xfrm-mirror takes %s", why);
+	return 0;
+}
+
 /* ---- the command line -------------------------------------------------------------------- */
 
 static int level_option(const char *text, struct pw_options *options)
@@ -337,6 +351,8 @@ static int option_take(int option, struct pw_options *options)
 	case OPTION_FPM_HOLD:
 	case OPTION_FPM_INTERFACE:
 		return fpm_option(option, options);
+	case OPTION_XFRM_MIRROR:
+		return mirror_option(optarg, options);
 	default:
 		return -EINVAL; /* getopt has said why */
 	}
@@ -360,6 +376,7 @@ enum pw_options_result pw_options_parse(int argc, char **argv, struct pw_options
 		.log_level = PW_LOG_INFO,
 		.lpm_bytes = (size_t)LPM_MIB_DEFAULT << 20,
 		.fpm.hold = PW_FPM_HOLD,
+		.xfrm.interval = PW_XFRM_INTERVAL,
 	};
 	while ((option = getopt_long(own, argv, "w:s:f:p:l:hV", longs, NULL)) != -1) {
 		if (option == 'h' || option == 'V') {

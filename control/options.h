@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "control/feed/fpm.h"
+#include "control/feed/xfrm.h"
 #include "control/socket.h"
 #include "dataplane/worker.h"
 #include "drivers/crypto.h"
@@ -30,6 +31,7 @@ struct pw_options {
 	struct pw_crypto_engine_spec crypto;
 	bool no_kernel_routes; /* the kernel's main table is not mirrored */
 	struct pw_fpm_options fpm;
+	struct pw_xfrm_options xfrm;
 	char **eal; /* what follows "--" */
 	int eal_count;
 };

@@ -11,6 +11,7 @@
 #include <rte_jhash.h>
 
 #include "control/loop.h"
+#include "control/spd.h"
 #include "lib/log.h"
 
 #define BUCKETS      16384
@@ -20,10 +21,11 @@
 #define AGE_CHECK_MS 1000
 #define WARN_EVERY   30 /* seconds between soft expiries, as in the kernel */
 
+RB_HEAD(policy_tree, pw_policy);
 TAILQ_HEAD(policy_queue, pw_policy);
 LIST_HEAD(policy_list, pw_policy);
 
-static struct policy_queue all;
+static struct policy_tree all = RB_INITIALIZER(&all);
 /* Between two hosts: by direction, source and destination. Wider ones: all that there are. */
 static struct policy_queue between_hosts[BUCKETS];
 static struct policy_queue wider[DIRECTIONS][FAMILIES];
@@ -46,6 +48,13 @@ static uint64_t monotonic_seconds(void)
 }
 
 /* ---- where a policy is kept --------------------------------------------------------------- */
+
+static int newest_first(const struct pw_policy *a, const struct pw_policy *b)
+{
+	return a->serial > b->serial ? -1 : a->serial < b->serial;
+}
+
+RB_GENERATE_INTERNAL(policy_tree, pw_policy, all, newest_first, static __attribute__((unused)))
 
 static bool is_between_hosts(const struct pw_policy *policy)
 {
@@ -79,7 +88,7 @@ static struct policy_list *identity_bucket(const struct pw_policy *policy)
 }
 
 /* Lower priority numbers come first, and among equals the older. */
-static bool comes_before(const struct pw_policy *a, const struct pw_policy *b)
+bool pw_policy_comes_before(const struct pw_policy *a, const struct pw_policy *b)
 {
 	return a->priority != b->priority ? a->priority < b->priority : a->order < b->order;
 }
@@ -89,7 +98,7 @@ static void queue_insert(struct policy_queue *queue, struct pw_policy *policy)
 	struct pw_policy *before;
 
 	TAILQ_FOREACH_REVERSE(before, queue, policy_queue, tried)
-	if (!comes_before(policy, before))
+	if (!pw_policy_comes_before(policy, before))
 		break;
 	if (before)
 		TAILQ_INSERT_AFTER(queue, before, policy, tried);
@@ -143,14 +152,26 @@ static bool prefix_covers(const struct pw_address *prefix, unsigned int length,
 	return !bits || !((prefix->bytes[bytes] ^ address->bytes[bytes]) & (0xff00 >> bits));
 }
 
+bool pw_policy_passes_by_tunnels(const struct pw_policy *policy)
+{
+	return (policy->mark.mask || policy->if_id || policy->selector.ifindex) &&
+	       !policy->mirrored && pw_spd_takes(policy);
+}
+
 static bool selects(const struct pw_policy *policy, const struct pw_address *source,
 		    const struct pw_address *destination, uint8_t protocol)
 {
 	const struct xfrm_selector *selector = &policy->selector;
 
-	/* Tunnels' packets have no mark and no xfrm device: what asks for one opens nothing. */
-	if ((policy->mark.mask || policy->if_id) && policy->action == XFRM_POLICY_ALLOW &&
-	    !pw_policy_requires(policy))
+	bool scoped = policy->mark.mask || policy->if_id;
+
+	if (pw_policy_passes_by_tunnels(policy))
+		return false;
+	/* These have no mark and no xfrm device: what asks for one opens nothing. */
+	if (scoped && policy->action == XFRM_POLICY_ALLOW && !pw_policy_requires(policy))
+		return false;
+	/* They have no ports, and GRE's key is not looked at: get_selector() sees to that. */
+	if (selector->sport_mask || selector->dport_mask)
 		return false;
 	return selector->family == source->family &&
 	       (!selector->proto || selector->proto == protocol) &&
@@ -167,7 +188,7 @@ const struct pw_policy *pw_policy_select(uint8_t direction, const struct pw_addr
 		if (exact->direction == direction && selects(exact, source, destination, protocol))
 			break;
 	TAILQ_FOREACH (wide, &wider[direction][source->family == AF_INET6], tried) {
-		if (exact && comes_before(exact, wide))
+		if (exact && pw_policy_comes_before(exact, wide))
 			return exact;
 		if (selects(wide, source, destination, protocol))
 			return wide;
@@ -177,12 +198,9 @@ const struct pw_policy *pw_policy_select(uint8_t direction, const struct pw_addr
 
 const struct pw_policy *pw_policy_next(uint64_t serial)
 {
-	const struct pw_policy *policy;
+	struct pw_policy key = {.serial = serial - 1}; /* of 0: the greatest there is */
 
-	TAILQ_FOREACH (policy, &all, all)
-		if (!serial || policy->serial < serial)
-			break;
-	return policy;
+	return RB_NFIND(policy_tree, &all, &key);
 }
 
 unsigned int pw_policy_count(uint8_t direction)
@@ -261,24 +279,28 @@ static uint32_t index_new(uint8_t direction, uint32_t wanted)
 
 static void policy_unlink(struct pw_policy *policy)
 {
-	TAILQ_REMOVE(&all, policy, all);
+	RB_REMOVE(policy_tree, &all, policy);
 	TAILQ_REMOVE(queue_of(policy), policy, tried);
 	LIST_REMOVE(policy, by_identity);
 	LIST_REMOVE(policy, by_index);
 	if (policy_ages(policy))
 		LIST_REMOVE(policy, ageing);
 	counts[policy->direction]--;
+	pw_sa_policy_unlinked(policy);
+	pw_spd_policy_removed(policy);
 }
 
 static void policy_link(struct pw_policy *policy)
 {
-	TAILQ_INSERT_HEAD(&all, policy, all);
+	RB_INSERT(policy_tree, &all, policy);
 	queue_insert(queue_of(policy), policy);
 	LIST_INSERT_HEAD(identity_bucket(policy), policy, by_identity);
 	LIST_INSERT_HEAD(&by_index[(policy->index / INDEX_STEP) % BUCKETS], policy, by_index);
 	if (policy_ages(policy))
 		LIST_INSERT_HEAD(&ageing, policy, ageing);
 	counts[policy->direction]++;
+	pw_sa_policy_linked(policy);
+	pw_spd_policy_added(policy);
 }
 
 int pw_policy_put(const struct pw_policy *model, bool replace, const struct pw_policy **result)
@@ -324,7 +346,7 @@ unsigned int pw_policy_flush(void)
 	struct pw_policy *policy;
 	unsigned int count = 0;
 
-	while ((policy = TAILQ_FIRST(&all))) {
+	while ((policy = RB_MIN(policy_tree, &all))) {
 		pw_policy_delete(policy);
 		count++;
 	}
@@ -335,7 +357,7 @@ unsigned int pw_policy_flush(void)
 
 int pw_policy_init(void)
 {
-	TAILQ_INIT(&all);
+	RB_INIT(&all);
 	LIST_INIT(&ageing);
 	for (unsigned int i = 0; i < BUCKETS; i++) {
 		TAILQ_INIT(&between_hosts[i]);
@@ -360,6 +382,7 @@ void pw_policy_fini(void)
 		return;
 	started = false;
 	pw_policy_flush();
+	pw_spds_fini();
 	if (age_timer)
 		pw_timer_stop(age_timer);
 	age_timer = NULL;

@@ -2,6 +2,7 @@
 #ifndef PW_CONTROL_POLICY_H
 #define PW_CONTROL_POLICY_H
 
+#include <bsd/sys/tree.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -18,12 +19,22 @@
 /** Bits of an index that are its direction. */
 #define PW_POLICY_INDEX_DIRECTION 7
 
+/** Beside XFRM_POLICY_*: the remote selector is a route through the policy's IPsec interface. */
+#define PW_POLICY_REVERSE_ROUTE 0x80
+
+struct pw_bundle;
+struct pw_spd_owner;
+
 struct pw_policy {
-	TAILQ_ENTRY(pw_policy) all;   /* newest first */
+	RB_ENTRY(pw_policy) all;      /* by serial, newest first */
 	TAILQ_ENTRY(pw_policy) tried; /* among those that are tried together, first to last */
 	LIST_ENTRY(pw_policy) by_identity;
 	LIST_ENTRY(pw_policy) by_index;
-	LIST_ENTRY(pw_policy) ageing; /* with a lifetime only */
+	LIST_ENTRY(pw_policy) ageing;      /* with a lifetime only */
+	LIST_ENTRY(pw_policy) by_template; /* sa_inside.c: those that name a device */
+	LIST_ENTRY(pw_policy) numbered;    /* spd.c: by if_id, or those with a mark or a device */
+	TAILQ_ENTRY(pw_policy) in_owner;   /* spd.c */
+	LIST_ENTRY(pw_policy) in_bundle;   /* bundle.c */
 
 	/* What identifies it, padding and unused bytes zero. */
 	struct xfrm_selector selector;
@@ -32,7 +43,7 @@ struct pw_policy {
 	uint8_t direction; /* XFRM_POLICY_IN, _OUT, _FWD */
 
 	uint8_t action; /* XFRM_POLICY_ALLOW, _BLOCK */
-	uint8_t flags;  /* XFRM_POLICY_LOCALOK, _ICMP: shown */
+	uint8_t flags;  /* XFRM_POLICY_LOCALOK, _ICMP: shown; PW_POLICY_REVERSE_ROUTE */
 	uint8_t share;  /* shown */
 	uint32_t priority;
 	uint32_t index;  /* wanted, 0 = any; then its own */
@@ -46,6 +57,13 @@ struct pw_policy {
 	uint64_t added;   /* seconds since 1970 */
 	uint64_t born;    /* seconds, monotonic */
 	uint64_t warn_at; /* monotonic: the next soft expiry */
+
+	struct pw_spd_owner *owner; /* whose SPD it is in (spd.h); NULL: in none */
+	struct pw_bundle *bundle;   /* what it sends by (bundle.h), or NULL */
+	bool device_gone;           /* its device was deleted; another has its index now, perhaps */
+
+	uint8_t mirrored; /* a copy of the kernel's (feed/xfrm_policy.c) */
+	bool stale;       /* not seen yet in the dump that is read */
 };
 
 /** The policy with the identity of @p model, or NULL. */
@@ -64,6 +82,9 @@ void pw_policy_delete(struct pw_policy *policy);
 /** Deletes all. How many there were. */
 unsigned int pw_policy_flush(void);
 
+/** Which of two is tried first: the lower priority number, among equals the older. */
+bool pw_policy_comes_before(const struct pw_policy *a, const struct pw_policy *b);
+
 /** The newest that is older than @p serial (0: of all); NULL at the end. */
 const struct pw_policy *pw_policy_next(uint64_t serial);
 
@@ -77,6 +98,9 @@ void pw_policy_hash_size(uint32_t *now, uint32_t *most);
 const struct pw_policy *pw_policy_select(uint8_t direction, const struct pw_address *source,
 					 const struct pw_address *destination, uint8_t protocol);
 
+/** True when it is for the packets of an IPsec interface or of a VRF, and so for no tunnel's. */
+bool pw_policy_passes_by_tunnels(const struct pw_policy *policy);
+
 /** What is done where no policy selects: XFRM_USERPOLICY_ACCEPT or _BLOCK. */
 uint8_t pw_policy_default(uint8_t direction);
 void pw_policy_default_set(uint8_t direction, uint8_t action);
@@ -88,8 +112,15 @@ static inline bool pw_policy_requires(const struct pw_policy *policy)
 	       !policy->template.optional;
 }
 
-/* netlink_policy.c, netlink_policy_show.c */
+/* netlink_policy.c, netlink_policy_check.c, netlink_policy_show.c */
 void pw_netlink_policy_register(void);
+
+/** Decodes XFRMA_TMPL into a policy whose selector and direction are there. 0 or refused. */
+int pw_netlink_policy_template(struct pw_request *request, const struct nlattr *attribute,
+			       struct pw_policy *policy);
+
+/** Can it be met as a whole? 0 or refused. */
+int pw_netlink_policy_check(struct pw_request *request, const struct pw_policy *policy);
 int pw_netlink_policy_dump(struct pw_dump *dump);
 void pw_netlink_policy_reply(struct pw_request *request, const struct pw_policy *policy);
 
@@ -102,6 +133,11 @@ void pw_netlink_policy_notify_delete(const struct pw_policy *policy, bool by_ind
 void pw_netlink_policy_notify_flush(void);
 void pw_netlink_policy_notify_default(void);
 void pw_netlink_policy_notify_expire(const struct pw_policy *policy, bool hard);
+
+/**
+ * XFRM_MSG_ACQUIRE for an SA between these two addresses. The selector is the tunnel's packets', of
+ * @p protocol, or, in tunnel mode, the policy's: the packet that asks has been dropped.
+ */
 void pw_netlink_policy_notify_acquire(const struct pw_policy *policy,
 				      const struct pw_address *source,
 				      const struct pw_address *destination, uint8_t protocol,
@@ -112,6 +148,9 @@ void pw_netlink_policy_notify_acquire(const struct pw_policy *policy,
 /** A policy came, changed or went, or a default: what it may select is looked at again. */
 void pw_protection_policy_changed(const struct pw_policy *policy);
 void pw_protection_default_changed(void);
+
+/** A bundle's endpoint has an SA now, or goes: nobody is asked for one any more. */
+void pw_protection_acquired(uint32_t endpoint);
 
 /** The remote end of a tunnel was made, or its packets have other addresses now. */
 void pw_protection_endpoint_added(uint32_t id, const struct pw_endpoint_key *match);

@@ -8,12 +8,17 @@
 
 #include <rte_jhash.h>
 
+#include "control/bundle.h"
 #include "control/endpoint.h"
+#include "control/feed/xfrm.h"
 #include "control/loop.h"
 #include "control/policy.h"
+#include "control/spd.h"
 #include "lib/log.h"
 
 #define BUCKETS          16384
+#define PROTOCOL_IPV4    4  /* RFC 2003 */
+#define PROTOCOL_IPV6    41 /* RFC 2473, 4213 */
 #define PROTOCOL_GRE     47
 #define PROTOCOL_MPLS    137 /* RFC 4023 */
 #define ACQUIRE_SECONDS  30  /* a daemon has this long to answer one */
@@ -125,6 +130,11 @@ static void acquire_end(uint32_t id)
 	pw_sa_acquire_clear(id);
 }
 
+void pw_protection_acquired(uint32_t id)
+{
+	acquire_end(id);
+}
+
 void pw_protection_endpoint_added(uint32_t id, const struct pw_endpoint_key *match)
 {
 	struct pw_address local = address_of(match->family, match->local);
@@ -157,6 +167,7 @@ void pw_protection_sa_changed(const struct pw_sa_entry *entry)
 
 	if (!running)
 		return;
+	pw_bundles_sa_changed(entry);
 	pair = pair_find(&entry->source, &entry->destination, entry->id != 0);
 	if (!pair) {
 		if (entry->id)
@@ -176,6 +187,8 @@ void pw_protection_policy_changed(const struct pw_policy *policy)
 	unsigned int bits = 8 * pw_address_size(policy->selector.family);
 	struct pair *pair;
 
+	if (pw_policy_passes_by_tunnels(policy))
+		return;
 	if (policy->selector.prefixlen_s != bits || policy->selector.prefixlen_d != bits) {
 		all_dirty = true;
 		return;
@@ -188,6 +201,7 @@ void pw_protection_policy_changed(const struct pw_policy *policy)
 void pw_protection_default_changed(void)
 {
 	all_dirty = true;
+	pw_spd_default_changed();
 }
 
 /* ---- outward ------------------------------------------------------------------------------ */
@@ -246,6 +260,12 @@ static void protection_out(const struct pw_address *local, const struct pw_addre
 	}
 	if (!policy->templated)
 		return;
+	/* A policy of forwarded packets that selects these too: they would go in that SA, which
+	 * tunnels do not. */
+	if (policy->template.mode == XFRM_MODE_TUNNEL) {
+		protection->protect |= pw_policy_requires(policy) ? PW_PROTECT_BLOCK_OUT : 0;
+		return;
+	}
 	if (pw_policy_requires(policy))
 		protection->protect |= PW_PROTECT_OUT;
 	entry = sa_for(policy, local, remote, protocol);
@@ -255,8 +275,8 @@ static void protection_out(const struct pw_address *local, const struct pw_addre
 	protection->hot = pw_sa_get(entry->id);
 }
 
-void pw_protection_of(const struct pw_address *local, const struct pw_address *remote,
-		      uint8_t protocol, uint16_t vrf, struct pw_protection *protection)
+static void protection_of(const struct pw_address *local, const struct pw_address *remote,
+			  uint8_t protocol, struct pw_protection *protection)
 {
 	const struct pw_policy *policy;
 
@@ -270,21 +290,51 @@ void pw_protection_of(const struct pw_address *local, const struct pw_address *r
 		protection->protect |= PW_PROTECT_IN;
 }
 
-static uint8_t protocol_of(const struct pw_endpoint_key *match)
+/* What policies know the endpoint's packets by; the second is 0 but for IPv4 and IPv6 in IP. */
+static void protocols_of(const struct pw_endpoint *endpoint, uint8_t protocols[2])
 {
-	return match->flags & PW_ENDPOINT_MATCH_MPLS_IN_IP ? PROTOCOL_MPLS : PROTOCOL_GRE;
+	protocols[1] = 0;
+	switch (endpoint->encapsulation) {
+	case PW_ENCAPSULATION_MPLS_IN_IP:
+		protocols[0] = PROTOCOL_MPLS;
+		return;
+	case PW_ENCAPSULATION_IP:
+		protocols[0] = endpoint->flags & PW_ENDPOINT_INNER4 ? PROTOCOL_IPV4 : PROTOCOL_IPV6;
+		if (endpoint->flags & PW_ENDPOINT_INNER4 && endpoint->flags & PW_ENDPOINT_INNER6)
+			protocols[1] = PROTOCOL_IPV6;
+		return;
+	default:
+		protocols[0] = PROTOCOL_GRE;
+	}
+}
+
+void pw_protection_of(const struct pw_endpoint *endpoint, struct pw_protection *protection)
+{
+	struct pw_address local = address_of(endpoint->match.family, endpoint->match.local);
+	struct pw_address remote = address_of(endpoint->match.family, endpoint->match.remote);
+	struct pw_protection other;
+	uint8_t protocols[2];
+
+	protocols_of(endpoint, protocols);
+	protection_of(&local, &remote, protocols[0], protection);
+	if (!protocols[1])
+		return;
+	protection_of(&local, &remote, protocols[1], &other);
+	protection->protect |= other.protect;
+	if (other.sa == protection->sa)
+		return;
+	protection->protect |= PW_PROTECT_OUT;
+	protection->sa = 0;
+	protection->hot = NULL;
 }
 
 /* False when it could not be published. */
 static bool endpoint_resolve(uint32_t id, bool force)
 {
 	const struct pw_endpoint *endpoint = pw_endpoint_get(id);
-	struct pw_address local = address_of(endpoint->match.family, endpoint->match.local);
-	struct pw_address remote = address_of(endpoint->match.family, endpoint->match.remote);
 	struct pw_protection protection;
 
-	pw_protection_of(&local, &remote, protocol_of(&endpoint->match), endpoint->vrf,
-			 &protection);
+	pw_protection_of(endpoint, &protection);
 	if ((force || protection.protect != endpoint->protect || protection.sa != endpoint->sa) &&
 	    pw_endpoint_protection_changed(id))
 		return false;
@@ -315,6 +365,8 @@ static bool sa_may_carry(const struct pw_sa_entry *entry, uint8_t protocol)
 	const struct pw_policy *policy =
 		pw_policy_select(XFRM_POLICY_IN, &entry->source, &entry->destination, protocol);
 
+	if (entry->mode != XFRM_MODE_TRANSPORT)
+		return false;
 	/* Whose tunnel would it be? Any remote end's, past the policy that is for that one. */
 	if (memcmp(entry->source.bytes, any, sizeof(any)) == 0)
 		return false;
@@ -329,11 +381,15 @@ static void sa_resolve(const struct pw_sa_entry *entry)
 {
 	struct pw_endpoint_key match = {.vrf = pw_sa_get(entry->id)->vrf,
 					.family = entry->source.family};
+	uint16_t rights = 0;
 
 	memcpy(match.local, entry->destination.bytes, sizeof(match.local));
 	memcpy(match.remote, entry->source.bytes, sizeof(match.remote));
-	pw_sa_set_rights(entry->id, sa_may_carry(entry, PROTOCOL_GRE),
-			 sa_may_carry(entry, PROTOCOL_MPLS), pw_endpoint_find(&match));
+	rights |= sa_may_carry(entry, PROTOCOL_GRE) ? PW_SA_GRE : 0;
+	rights |= sa_may_carry(entry, PROTOCOL_MPLS) ? PW_SA_MPLS : 0;
+	rights |= sa_may_carry(entry, PROTOCOL_IPV4) ? PW_SA_IP4 : 0;
+	rights |= sa_may_carry(entry, PROTOCOL_IPV6) ? PW_SA_IP6 : 0;
+	pw_sa_set_rights(entry->id, rights, pw_endpoint_find(&match));
 }
 
 /* ---- following changes -------------------------------------------------------------------- */
@@ -439,6 +495,56 @@ static void acquire_begin(uint32_t id, unsigned int seconds)
 		acquire_end(id); /* without a timer it asks with every packet */
 }
 
+/* The policy that wants an SA which is not there, and of which protocol. */
+static const struct pw_policy *acquired_by(const struct pw_endpoint *endpoint,
+					   const struct pw_address *local,
+					   const struct pw_address *remote, uint8_t *protocol)
+{
+	const struct pw_policy *policy = NULL;
+	uint8_t protocols[2];
+
+	protocols_of(endpoint, protocols);
+	for (unsigned int i = 0; i < 2 && protocols[i]; i++) {
+		*protocol = protocols[i];
+		policy = pw_policy_select(XFRM_POLICY_OUT, local, remote, *protocol);
+		if (policy && pw_policy_requires(policy) &&
+		    !sa_for(policy, local, remote, *protocol))
+			break;
+	}
+	return policy;
+}
+
+static const struct pw_policy *first_of(const struct pw_bundle *bundle)
+{
+	const struct pw_policy *policy, *first = LIST_FIRST(&bundle->policies);
+
+	LIST_FOREACH (policy, &bundle->policies, in_bundle)
+		if (pw_policy_comes_before(policy, first))
+			first = policy;
+	return first;
+}
+
+/* For forwarded packets. A mirrored policy's daemon is asked by the kernel, which has none. */
+static void bundle_acquire(const struct pw_bundle *bundle)
+{
+	const struct pw_policy *policy = first_of(bundle);
+	struct pw_sa_wanted wanted;
+
+	if (!policy || bundle->sa) {
+		pw_sa_acquire_clear(bundle->endpoint);
+		return;
+	}
+	if (policy->mirrored || !pw_notify_xfrm_wanted(XFRMNLGRP_ACQUIRE)) {
+		acquire_begin(bundle->endpoint, ACQUIRE_UNHEARD);
+		return;
+	}
+	pw_bundle_wanted(bundle, &wanted);
+	acquire_begin(bundle->endpoint, ACQUIRE_SECONDS);
+	pw_netlink_policy_notify_acquire(policy, &wanted.source, &wanted.destination,
+					 policy->selector.proto,
+					 pw_sa_acquire_larva(&wanted, bundle->endpoint));
+}
+
 void pw_protection_acquire(uint32_t id)
 {
 	const struct pw_endpoint *endpoint = id < PW_ENDPOINTS ? pw_endpoint_get(id) : NULL;
@@ -447,6 +553,10 @@ void pw_protection_acquire(uint32_t id)
 	struct pw_sa_wanted wanted;
 	uint8_t protocol;
 
+	if (pw_bundle_of(id)) {
+		bundle_acquire(pw_bundle_of(id));
+		return;
+	}
 	if (!endpoint || !endpoints[id].pair || endpoint->sa ||
 	    !(endpoint->protect & PW_PROTECT_OUT)) {
 		if (id < PW_ENDPOINTS)
@@ -455,9 +565,10 @@ void pw_protection_acquire(uint32_t id)
 	}
 	local = address_of(endpoint->match.family, endpoint->match.local);
 	remote = address_of(endpoint->match.family, endpoint->match.remote);
-	protocol = protocol_of(&endpoint->match);
-	policy = pw_policy_select(XFRM_POLICY_OUT, &local, &remote, protocol);
-	if (!policy || !pw_policy_requires(policy) || !pw_notify_xfrm_wanted(XFRMNLGRP_ACQUIRE)) {
+	policy = acquired_by(endpoint, &local, &remote, &protocol);
+	if (!policy || !pw_policy_requires(policy) ||
+	    !(policy->mirrored ? pw_xfrm_mirror_acquire(&local, &remote, protocol)
+			       : pw_notify_xfrm_wanted(XFRMNLGRP_ACQUIRE))) {
 		acquire_begin(id, ACQUIRE_UNHEARD);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include "control/label.h"
 #include "control/nexthop.h"
 #include "control/route.h"
+#include "control/spd.h"
 #include "control/xfrm.h"
 
 #define ROUNDS_MAX 8
@@ -145,9 +146,18 @@ static int check_device(const struct pw_hop *hop, const struct pw_link *link, ui
 			return complain(complaint, PW_BLAME_OIF, -EINVAL,
 					"This tunnel carries labelled packets only (RFC 4023): a "
 					"route into it needs a label");
+		if (link->tunnel.ip_in_ip && hop->label_count)
+			return complain(complaint, PW_BLAME_ENCAP, -EINVAL,
+					"This tunnel carries no labels: MPLS goes in GRE, or in "
+					"ipip with mode mplsip");
 		if (hop->label_count && !gateway && !link->tunnel.remote.family)
 			return complain(complaint, PW_BLAME_ENCAP, -EINVAL,
 					"A label needs a gateway on a multipoint tunnel");
+		return 0;
+	case PW_LINK_IPSEC:
+		if (hop->label_count)
+			return complain(complaint, PW_BLAME_ENCAP, -EINVAL,
+					"An IPsec interface carries IP packets, without labels");
 		return 0;
 	case PW_LINK_VRF:
 	case PW_LINK_LOOPBACK:
@@ -239,6 +249,7 @@ void pw_nexthop_link_deleted(struct pw_link *link)
  */
 void pw_resolve(void)
 {
+	pw_spds_resolve();
 	for (unsigned int round = 0; round < ROUNDS_MAX; round++) {
 		bool changed = pw_paths_publish();
 
@@ -248,6 +259,7 @@ void pw_resolve(void)
 		if (!changed)
 			break;
 	}
+	pw_sa_resolve();
 	pw_protection_resolve();
 	pw_labels_resolve();
 	pw_tables_collect();

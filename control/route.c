@@ -9,6 +9,7 @@
 #include <linux/rtnetlink.h>
 
 #include "control/endpoint.h"
+#include "control/face.h"
 #include "control/label.h"
 #include "dataplane/table/vrf.h"
 #include "lib/pool.h"
@@ -179,12 +180,14 @@ static unsigned int route_rank(const struct pw_route *route)
 	if (route->source == PW_ROUTE_LOCAL || (route->flags & PW_ROUTE_LOCAL_TABLE))
 		return 0;
 	switch (route->source) {
-	case PW_ROUTE_FPM:
+	case PW_ROUTE_REVERSE:
 		return 2;
-	case PW_ROUTE_KERNEL:
+	case PW_ROUTE_FPM:
 		return 3;
-	case PW_ROUTE_NEIGHBOUR:
+	case PW_ROUTE_KERNEL:
 		return 4;
+	case PW_ROUTE_NEIGHBOUR:
+		return 5;
 	default:
 		return 1;
 	}
@@ -470,6 +473,7 @@ void pw_route_fini(void)
 	pw_labels_fini();
 	pw_objects_fini();
 	pw_paths_settled();
+	pw_faces_release();
 	pw_endpoints_release();
 	pw_retire_drain();
 	pw_endpoint_fini();

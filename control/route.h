@@ -19,6 +19,7 @@
 #define PW_ROUTE_CONFIGURED    16
 #define PW_ROUTE_FPM           17 /* zebra's, by FPM (feed/fpm.h) */
 #define PW_ROUTE_KERNEL        18 /* of the kernel's main table (feed/kernel.h) */
+#define PW_ROUTE_REVERSE       19 /* of an IPsec interface's policies (reverse.c) */
 
 #define PW_ROUTE_LOCAL_TABLE   0x01 /* of table 255, kept with the main table's */
 #define PW_ROUTE_HIDDEN        0x02 /* not shown: a neighbour's, or a tunnel's end */

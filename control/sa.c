@@ -134,6 +134,7 @@ static bool wanted_matches(const struct pw_sa_wanted *wanted, const struct pw_sa
 	       (!wanted->spi || entry->spi == wanted->spi) &&
 	       (!wanted->reqid || entry->reqid == wanted->reqid) &&
 	       (!wanted->protocol || selects(entry->detail, wanted->protocol)) &&
+	       (!wanted->suits || wanted->suits(entry->detail, wanted->context)) &&
 	       mark_matches(wanted->mark.value & wanted->mark.mask, &entry->mark) &&
 	       wanted_address(&wanted->source, &entry->source) &&
 	       wanted_address(&wanted->destination, &entry->destination);
@@ -182,6 +183,19 @@ uint64_t pw_sa_pair_used(const struct pw_address *source, const struct pw_addres
 
 /* ---- what workers see --------------------------------------------------------------------- */
 
+static uint16_t tunnel_flags(const struct pw_sa_detail *sa)
+{
+	uint8_t family = sa->selector.family; /* AF_UNSPEC: both */
+	uint16_t flags = PW_SA_TUNNEL;
+
+	flags |= family != AF_INET6 ? PW_SA_IP4 : 0;
+	flags |= family != AF_INET ? PW_SA_IP6 : 0;
+	flags |= sa->flags & XFRM_STATE_NOECN ? PW_SA_NO_ECN : 0;
+	flags |= sa->flags & XFRM_STATE_DECAP_DSCP ? PW_SA_DECAP_DSCP : 0;
+	flags |= sa->inside.closed ? PW_SA_CLOSED : 0;
+	return flags;
+}
+
 static uint16_t hot_flags(const struct pw_sa_detail *sa)
 {
 	uint16_t flags = 0;
@@ -189,11 +203,14 @@ static uint16_t hot_flags(const struct pw_sa_detail *sa)
 	flags |= sa->flags & XFRM_STATE_ESN ? PW_SA_ESN : 0;
 	flags |= sa->encap.encap_type ? PW_SA_UDP : 0;
 	flags |= sa->entry.destination.family == AF_INET6 ? PW_SA_IPV6 : 0;
-	flags |= sa->entry.mode == XFRM_MODE_TUNNEL ? PW_SA_TUNNEL : 0;
 	flags |= sa->suite->method == PW_CRYPTO_CBC ? PW_SA_RANDOM_IV : 0;
 	flags |= sa->window ? PW_SA_REPLAY_CHECK : 0;
-	flags |= sa->gre && selects(sa, IPPROTO_GRE) ? PW_SA_GRE : 0;
-	flags |= sa->mpls && selects(sa, IPPROTO_MPLS) ? PW_SA_MPLS : 0;
+	if (sa->entry.mode == XFRM_MODE_TUNNEL)
+		return flags | tunnel_flags(sa);
+	flags |= selects(sa, IPPROTO_GRE) ? sa->rights & PW_SA_GRE : 0;
+	flags |= selects(sa, IPPROTO_MPLS) ? sa->rights & PW_SA_MPLS : 0;
+	flags |= selects(sa, IPPROTO_IPIP) ? sa->rights & PW_SA_IP4 : 0;
+	flags |= selects(sa, IPPROTO_IPV6) ? sa->rights & PW_SA_IP6 : 0;
 	return flags;
 }
 
@@ -223,6 +240,9 @@ static void hot_build(const struct pw_sa_detail *sa, struct pw_sa *hot)
 	hot->endpoint = hot->flags & PW_SA_GRE ? sa->endpoint : 0;
 	hot->reqid = entry->reqid;
 	hot->if_id = entry->if_id;
+	hot->inside_vrf = sa->inside.vrf;
+	hot->interface = sa->inside.interface;
+	hot->spd = sa->inside.spd;
 	memcpy(hot->source, entry->source.bytes, sizeof(hot->source));
 	memcpy(hot->destination, entry->destination.bytes, sizeof(hot->destination));
 }
@@ -257,15 +277,14 @@ int pw_sa_publish(struct pw_sa_detail *sa)
 	return ret;
 }
 
-void pw_sa_set_rights(uint32_t id, bool gre, bool mpls, uint32_t endpoint)
+void pw_sa_set_rights(uint32_t id, uint16_t rights, uint32_t endpoint)
 {
 	struct pw_sa_detail *sa = id < PW_SAS && by_id[id] ? by_id[id]->detail : NULL;
 	int ret;
 
-	if (!sa || (sa->gre == gre && sa->mpls == mpls && sa->endpoint == endpoint))
+	if (!sa || (sa->rights == rights && sa->endpoint == endpoint))
 		return;
-	sa->gre = gre;
-	sa->mpls = mpls;
+	sa->rights = rights;
 	sa->endpoint = endpoint;
 	ret = pw_sa_publish(sa);
 	if (ret && sa->bound) { /* what the workers have may allow more: better nothing */
@@ -290,6 +309,7 @@ static void entry_link(struct pw_sa_detail *sa)
 		LIST_INSERT_HEAD(spi_bucket(&entry->destination, entry->spi), entry, by_spi);
 	if (entry->id)
 		by_id[entry->id] = entry;
+	pw_sa_inside_link(sa);
 	if (entry->larval && sa->seq)
 		LIST_INSERT_HEAD(&by_seq[sa->seq % SEQ_BUCKETS], sa, by_seq);
 	pw_sa_count++;
@@ -306,6 +326,7 @@ static void entry_unlink(struct pw_sa_detail *sa)
 		LIST_REMOVE(entry, by_spi);
 	if (entry->id)
 		by_id[entry->id] = NULL;
+	pw_sa_inside_unlink(sa);
 	if (entry->larval && sa->seq)
 		LIST_REMOVE(sa, by_seq);
 	pw_sa_count--;
@@ -411,7 +432,8 @@ int pw_sa_add(const struct pw_sa_detail *model, const struct pw_sa_keys *keys,
 	*sa = *model;
 	sa->entry.detail = sa;
 	sa->entry.larval = false;
-	sa->inward = pw_sa_address_local(&sa->entry.destination, &sa->vrf);
+	sa->inward = pw_sa_inward(&sa->entry, &sa->vrf);
+	pw_sa_inside_find(sa, &sa->inside);
 	ret = worker_part_make(sa, keys, replay, why);
 	if (ret) {
 		sa_free(sa);
@@ -448,7 +470,8 @@ struct pw_sa_detail *pw_sa_add_larva(const struct pw_sa_detail *model)
 	sa->entry.detail = sa;
 	sa->entry.larval = true;
 	selector_default(sa);
-	sa->inward = pw_sa_address_local(&sa->entry.destination, &sa->vrf);
+	sa->inward = pw_sa_inward(&sa->entry, &sa->vrf);
+	pw_sa_inside_find(sa, &sa->inside);
 	if (sa->entry.spi)
 		pw_sa_steer(sa);
 	entry_link(sa);

@@ -13,6 +13,25 @@
 
 struct pw_inline;
 
+/** Of an SA that is a copy of the kernel's (feed/xfrm*.c); all zero in others. */
+struct pw_sa_mirror {
+	bool on;
+	bool stale;       /* not seen yet in the dump that is read */
+	bool gone;        /* the kernel does not know it any more */
+	uint16_t words;   /* of the kernel's replay bitmap */
+	uint64_t lease;   /* the kernel's count of what was sent: numbers up to it are Pewter's */
+	uint64_t foreign; /* what the kernel itself has sent with, above the lease */
+	uint64_t packets, received; /* as the kernel was told */
+};
+
+/** Of an SA in tunnel mode: where the packet inside comes in. */
+struct pw_sa_inside {
+	uint32_t interface; /* IPsec interface, 0 = none */
+	uint32_t spd;       /* its policies */
+	uint16_t vrf;
+	bool closed; /* nowhere: it names an interface that is not there */
+};
+
 #define PW_SA_BITMAP_WORDS (PW_SEQWINDOW_MAX / 32)
 #define PW_SA_LARVA_MS     30000 /* as net.core.xfrm_acq_expires */
 #define PW_SA_SPI_MIN      256   /* RFC 4303 2.1: 0 .. 255 are reserved */
@@ -20,7 +39,8 @@ struct pw_inline;
 /** Everything of an SA but its keys. What a request asks for is made of the same struct. */
 struct pw_sa_detail {
 	struct pw_sa_entry entry;
-	LIST_ENTRY(pw_sa_detail) by_seq; /* larvae with a seq */
+	LIST_ENTRY(pw_sa_detail) by_seq;    /* larvae with a seq */
+	LIST_ENTRY(pw_sa_detail) by_inside; /* by what binds it to an interface */
 
 	/* As configured. */
 	const struct pw_crypto_suite *suite; /* NULL: a larva */
@@ -48,7 +68,8 @@ struct pw_sa_detail {
 	uint16_t vrf;    /* where the destination is local */
 	bool inward;     /* it is, there */
 	bool bound;      /* found by the workers */
-	bool gre, mpls;  /* rights that policy gives */
+	struct pw_sa_inside inside;
+	uint16_t rights; /* that policy gives: PW_SA_GRE, MPLS, IP4, IP6 */
 	uint32_t endpoint;
 	uint32_t acquire_endpoint; /* an acquire's larva: who asked */
 
@@ -62,6 +83,8 @@ struct pw_sa_detail {
 	TAILQ_ENTRY(pw_sa_detail) limit;
 	uint64_t event_ms, event_packets; /* of the last XFRM_MSG_NEWAE */
 	uint64_t mapping_ms;              /* when another change of address may be told; 0 = now */
+
+	struct pw_sa_mirror mirror;
 };
 
 /** Replay state as a request gives it and as it is told. */
@@ -119,13 +142,34 @@ int pw_sa_publish(struct pw_sa_detail *sa);
 
 /* ---- sa_inward.c: where destinations are local --------------------------------------------- */
 
-/** True, and the front-door VRF, when the address is one of this PE's. */
+/**
+ * True when the SA's destination is an address of this PE: in the VRF of its interface's underlay,
+ * where it has one, else in any. That VRF, or where its way is looked up.
+ */
+bool pw_sa_inward(const struct pw_sa_entry *entry, uint16_t *vrf);
+
+/** True when an address is this PE's, and the first VRF that has it, else the default VRF. */
 bool pw_sa_address_local(const struct pw_address *address, uint16_t *vrf);
+
+/** Something that says where the SA is found, or leads to, may have changed. */
+void pw_sa_follow(struct pw_sa_detail *sa);
 
 /** Begins and ends: ESP to the SA's destination is for the workers. */
 void pw_sa_steer(struct pw_sa_detail *sa);
 void pw_sa_unsteer(struct pw_sa_detail *sa);
 void pw_sa_inward_fini(void);
+
+/* ---- sa_inside.c: what is inside tunnel mode ------------------------------------------------ */
+
+/** Front-door VRF of the SA's interface; false: it has none, or no underlay device is named. */
+bool pw_sa_front_door(const struct pw_sa_entry *entry, uint16_t *vrf);
+
+/** Where the packets inside come in, now. */
+void pw_sa_inside_find(const struct pw_sa_detail *sa, struct pw_sa_inside *inside);
+
+/** It follows changes of its interface from now on; not any more. Around changes of if_id. */
+void pw_sa_inside_link(struct pw_sa_detail *sa);
+void pw_sa_inside_unlink(struct pw_sa_detail *sa);
 
 /* ---- sa_inline.c: inline crypto of ports ---------------------------------------------------- */
 

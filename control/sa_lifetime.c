@@ -12,6 +12,7 @@
 
 #include <rte_cycles.h>
 
+#include "control/feed/xfrm.h"
 #include "control/loop.h"
 #include "dataplane/worker.h"
 #include "lib/log.h"
@@ -203,6 +204,7 @@ void pw_sa_tick(uint64_t now_ms)
 
 void pw_sa_expire_hard(struct pw_sa_detail *sa)
 {
+	pw_xfrm_mirror_expired(sa, true);
 	pw_netlink_sa_notify_expire(sa, true);
 	pw_sa_remove(sa);
 }
@@ -210,6 +212,7 @@ void pw_sa_expire_hard(struct pw_sa_detail *sa)
 void pw_sa_expire_soft(struct pw_sa_detail *sa)
 {
 	sa->entry.dying = true;
+	pw_xfrm_mirror_expired(sa, false);
 	pw_netlink_sa_notify_expire(sa, false);
 	if (!sa->entry.larval)
 		pw_protection_sa_changed(&sa->entry);

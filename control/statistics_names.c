@@ -114,9 +114,10 @@ static const char *nexthop_type(uint8_t type)
 		[PW_NEXTHOP_TUNNEL] = "tunnel",
 		[PW_NEXTHOP_LOOKUP] = "lookup",
 		[PW_NEXTHOP_GROUP] = "group",
+		[PW_NEXTHOP_POLICY] = "policy",
 	};
 
-	return type < PW_NEXTHOP_TYPES ? names[type] : "unknown";
+	return type < PW_NEXTHOP_TYPES && names[type] ? names[type] : "unknown";
 }
 
 static void put_by_type(struct nlmsghdr *nlh, const struct pw_nexthop *nexthop)

@@ -5,8 +5,10 @@
 #include <arpa/inet.h>
 #include <time.h>
 
+#include "control/bundle.h"
 #include "control/policy.h"
 #include "control/sa.h"
+#include "control/spd.h"
 #include "dataplane/table/vrf.h"
 
 #define MESSAGE_ROOM 1024 /* bytes that any message of this file fits in */
@@ -63,6 +65,20 @@ static void put_vrf(struct nlmsghdr *nlh, const struct pw_sa_detail *sa)
 		return;
 	pw_statistics_put_name(nlh, PW_SA_ATTR_VRF, pw_statistics_vrf_name(sa->vrf));
 	mnl_attr_put_u32(nlh, PW_SA_ATTR_TABLE, vrf->table);
+}
+
+/** Inside VRF and interface of tunnel mode. */
+static void put_inside(struct nlmsghdr *nlh, const struct pw_sa_detail *sa)
+{
+	const struct pw_link *link = pw_link_by_index(sa->inside.interface);
+	const struct pw_vrf *vrf = pw_vrf_get(sa->inside.vrf);
+
+	if (!sa->inward || sa->entry.mode != XFRM_MODE_TUNNEL || sa->inside.closed || vrf == NULL)
+		return;
+	if (link != NULL)
+		mnl_attr_put_strz(nlh, PW_SA_ATTR_INTERFACE, link->name);
+	pw_statistics_put_name(nlh, PW_SA_ATTR_INSIDE_VRF, pw_statistics_vrf_name(sa->inside.vrf));
+	mnl_attr_put_u32(nlh, PW_SA_ATTR_INSIDE_TABLE, vrf->table);
 }
 
 static void put_algorithms(struct nlmsghdr *nlh, const struct pw_sa_detail *sa)
@@ -160,6 +176,7 @@ static int dump_sas(struct pw_dump *dump)
 		}
 		put_identity(nlh, entry->detail);
 		put_vrf(nlh, entry->detail);
+		put_inside(nlh, entry->detail);
 		if (entry->detail->suite != NULL)
 			put_algorithms(nlh, entry->detail);
 		put_usage(nlh, entry->detail);
@@ -210,6 +227,51 @@ static void put_policy(struct nlmsghdr *nlh, const struct pw_policy *policy)
 		mnl_attr_put_u32(nlh, PW_POLICY_ATTR_REQID, policy->template.reqid);
 	if (policy->if_id != 0)
 		mnl_attr_put_u32(nlh, PW_POLICY_ATTR_IF_ID, policy->if_id);
+	if (policy->mark.value != 0)
+		mnl_attr_put_u32(nlh, PW_POLICY_ATTR_MARK, policy->mark.value);
+	if (selector->sport_mask != 0)
+		mnl_attr_put_u16(nlh, PW_POLICY_ATTR_SOURCE_PORT, ntohs(selector->sport));
+	if (selector->dport_mask != 0)
+		mnl_attr_put_u16(nlh, PW_POLICY_ATTR_DESTINATION_PORT, ntohs(selector->dport));
+}
+
+static void put_end(struct nlmsghdr *nlh, uint16_t type, uint16_t family,
+		    const xfrm_address_t *address)
+{
+	static const xfrm_address_t any;
+
+	if (memcmp(address, &any, sizeof(any)) != 0)
+		pw_statistics_put_address(nlh, type, family, address);
+}
+
+/** Whose packets it is about, and where it sends them. */
+static void put_forwarding(struct nlmsghdr *nlh, const struct pw_policy *policy)
+{
+	const struct xfrm_user_tmpl *template = &policy->template;
+	const struct pw_bundle *bundle = policy->bundle;
+	const struct pw_link *link;
+	const struct pw_sa_entry *sa;
+
+	if (policy->owner != NULL) {
+		link = pw_link_by_index(policy->owner->link);
+		if (link != NULL)
+			mnl_attr_put_strz(nlh, PW_POLICY_ATTR_LINK, link->name);
+		pw_statistics_put_name(nlh, PW_POLICY_ATTR_VRF,
+				       pw_statistics_vrf_name(policy->owner->vrf));
+	}
+	if (!policy->templated || template->mode != XFRM_MODE_TUNNEL)
+		return;
+	put_end(nlh, PW_POLICY_ATTR_LOCAL, template->family,
+		policy->direction == XFRM_POLICY_OUT ? &template->saddr : &template->id.daddr);
+	put_end(nlh, PW_POLICY_ATTR_REMOTE, template->family,
+		policy->direction == XFRM_POLICY_OUT ? &template->id.daddr : &template->saddr);
+	if (bundle == NULL)
+		return;
+	sa = pw_sa_entry_get(bundle->sa);
+	if (sa != NULL)
+		mnl_attr_put_u32(nlh, PW_POLICY_ATTR_SPI, ntohl(sa->spi));
+	if (bundle->way.down != NULL)
+		mnl_attr_put_strz(nlh, PW_POLICY_ATTR_DOWN, bundle->way.down);
 }
 
 /** cursor[0]: the serial of the policy that was told last. */
@@ -217,12 +279,14 @@ static int dump_policies(struct pw_dump *dump)
 {
 	const struct pw_policy *policy;
 
+	pw_statistics_names_refresh();
 	while ((policy = pw_policy_next(dump->cursor[0])) != NULL) {
 		struct nlmsghdr *nlh = pw_statistics_message(dump, PW_MSG_POLICY, MESSAGE_ROOM);
 
 		if (nlh == NULL)
 			return 1;
 		put_policy(nlh, policy);
+		put_forwarding(nlh, policy);
 		pw_dump_commit(dump, nlh);
 		dump->cursor[0] = policy->serial;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Local addresses of VRFs: which of them the steering program of which port must know, and for
- * which of them ESP is Pewter's.
+ * which of them ESP and IP in IP are Pewter's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ struct local {
 	uint16_t vrf;
 	uint32_t count; /* addresses of links, ends of tunnels; 0: not local (yet) */
 	uint32_t esp;   /* inbound security associations */
+	uint32_t ip;    /* tunnels of IP in IP that end there */
 };
 LIST_HEAD(locals, local);
 
@@ -39,7 +40,7 @@ static struct locals *bucket_of(uint16_t vrf, const struct pw_address *address)
 static void steer(uint16_t port, const struct local *local, bool add)
 {
 	uint8_t also = (local->vrf != PW_VRF_DEFAULT ? PW_STEER_ECHO : 0) |
-		       (local->esp ? PW_STEER_ESP : 0);
+		       (local->esp ? PW_STEER_ESP : 0) | (local->ip ? PW_STEER_IP : 0);
 	int ret = pw_steer_local(port, local->address.family, local->address.bytes, add, also);
 	static bool complained[PW_PORTS];
 	char text[PW_ADDRESS_TEXT];
@@ -107,30 +108,43 @@ void pw_address_local_changed(uint16_t vrf, const struct pw_address *address, bo
 	changed = add ? !local->count++ : local->count && !--local->count;
 	if (changed)
 		steer_ports(local, add);
-	if (!local->count && !local->esp)
+	if (!local->count && !local->esp && !local->ip)
 		local_free(local);
 	/* SAs to it are found there now, or no more: which changes local->esp. */
 	if (changed)
 		pw_sa_address_changed(vrf, address, add);
 }
 
+/* What is more than a local address: one of the counts above. */
+static void count(struct local *local, uint32_t *of, bool add)
+{
+	bool had = *of;
+
+	if (add)
+		++*of;
+	else if (*of)
+		--*of;
+	/* What is not local is transit, and Pewter's anyway. */
+	if (local->count && had != (*of > 0))
+		steer_ports(local, true);
+	if (!local->count && !local->esp && !local->ip)
+		local_free(local);
+}
+
 void pw_address_esp_changed(uint16_t vrf, const struct pw_address *address, bool add)
 {
 	struct local *local = add ? local_make(vrf, address) : local_find(vrf, address);
-	bool had;
 
-	if (!local)
-		return;
-	had = local->esp;
-	if (add)
-		local->esp++;
-	else if (local->esp)
-		local->esp--;
-	/* What is not local is transit, and Pewter's anyway. */
-	if (local->count && had != (local->esp > 0))
-		steer_ports(local, true);
-	if (!local->count && !local->esp)
-		local_free(local);
+	if (local)
+		count(local, &local->esp, add);
+}
+
+void pw_address_ip_changed(uint16_t vrf, const struct pw_address *address, bool add)
+{
+	struct local *local = add ? local_make(vrf, address) : local_find(vrf, address);
+
+	if (local)
+		count(local, &local->ip, add);
 }
 
 void pw_steering_port(struct pw_link *link, uint16_t vrf, bool add)

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "control/control.h"
+#include "dataplane/table/endpoint.h"
 #include "dataplane/table/sa.h"
 
 /**
@@ -18,11 +19,14 @@
  *   policy.c         policies: store and order
  *   netlink_policy.c XFRM_MSG_{NEW,UPD,DEL,GET,FLUSH}POLICY, GETSPDINFO, ACQUIRE, POLEXPIRE
  *   protection.c     which policy and which SA protect the endpoint of a tunnel
+ *   spd.c            the policies of IPsec interfaces and VRFs, and what they send by (bundle.c)
  */
 
 struct pw_mark {
 	uint32_t value, mask;
 };
+
+struct pw_sa_detail;
 
 /** What identifies an SA (with its protocol, which is always ESP), and what chooses one. */
 struct pw_sa_entry {
@@ -51,6 +55,9 @@ struct pw_sa_wanted {
 	struct pw_mark mark; /* the SA's mark must match it as in the kernel */
 	uint32_t if_id;      /* the same, 0 too; so must the mode be */
 	uint8_t protocol;    /* that the SA's selector must have, between its addresses; 0: any */
+	/** May this SA be used, for reasons of the caller's? NULL: any may. */
+	bool (*suits)(const struct pw_sa_detail *sa, const void *context);
+	const void *context;
 };
 
 /**
@@ -70,11 +77,11 @@ uint64_t pw_sa_pair_used(const struct pw_address *source, const struct pw_addres
 const struct pw_sa_entry *pw_sa_entry_get(uint32_t id);
 
 /**
- * Inward rights of an SA, decided by policy: whether it may carry GRE and MPLS-in-IP between its
- * addresses, and the endpoint of GRE without key between them (0: none, or several). Publishes
- * the SA anew when that is a change. (sa.c)
+ * Inward rights of an SA, decided by policy: what it may carry between its addresses (PW_SA_GRE,
+ * MPLS, IP4, IP6), and the endpoint of GRE without key between them (0: none, or several).
+ * Publishes the SA anew when that is a change. (sa.c)
  */
-void pw_sa_set_rights(uint32_t id, bool gre, bool mpls, uint32_t endpoint);
+void pw_sa_set_rights(uint32_t id, uint16_t rights, uint32_t endpoint);
 
 /** An SA between these two came, became usable, died or went: called by sa.c (protection.c). */
 void pw_protection_sa_changed(const struct pw_sa_entry *entry);
@@ -87,17 +94,28 @@ struct pw_protection {
 };
 
 /**
- * For pw_remote_publish(): IPv4 or IPv6 addresses of the tunnel, protocol GRE (47) or MPLS-in-IP
- * (137), front-door VRF. (protection.c)
+ * For pw_remote_publish(): of an endpoint of which at least encapsulation, flags and match are
+ * filled in. Where it carries IPv4 and IPv6 in IP, whose policies differ, it has the stricter of
+ * both, and no SA unless the same serves both. (protection.c)
  */
-void pw_protection_of(const struct pw_address *local, const struct pw_address *remote,
-		      uint8_t protocol, uint16_t vrf, struct pw_protection *protection);
+void pw_protection_of(const struct pw_endpoint *endpoint, struct pw_protection *protection);
 
 /** Called in pw_resolve(): endpoints and SAs whose protection changed follow. (protection.c) */
 void pw_protection_resolve(void);
 
 /** A local address came into or left a VRF: SAs to it are found there or no more. (sa.c) */
 void pw_sa_address_changed(uint16_t vrf, const struct pw_address *address, bool add);
+
+/** (sa_inside.c) An IPsec interface or another link came, changed or goes: SAs follow. */
+void pw_sa_link_changed(const struct pw_link *link);
+
+/** (sa_inside.c) A policy came into the store, or is about to leave it. */
+struct pw_policy;
+void pw_sa_policy_linked(struct pw_policy *policy);
+void pw_sa_policy_unlinked(struct pw_policy *policy);
+
+/** (sa_inside.c) Called in pw_resolve(): SAs whose policies or links changed follow. */
+void pw_sa_resolve(void);
 
 /** The wake event: takes pw_sa_notice_take() until it is empty. (sa.c; ACQUIRE by protection.c) */
 void pw_sa_notices(void);

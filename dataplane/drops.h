@@ -36,6 +36,7 @@
 	X(REASSEMBLY_FULL, "reassembly-full", "no room for another fragment or packet")            \
 	X(REASSEMBLY_TIMEOUT, "reassembly-timeout", "the rest did not come, or does not fit")      \
 	X(REASSEMBLY_VRF, "reassembly-vrf", "fragments of several packets, as one")                \
+	X(REASSEMBLY_ECN, "reassembly-ecn", "congestion on some, others not ECN-capable")          \
 	X(REASSEMBLY_TOO_BIG, "reassembly-too-big", "whole packet larger than a packet buffer")    \
 	/* tunnels */                                                                              \
 	X(GRE_TRUNCATED, "gre-truncated", "shorter than its GRE header")                           \
@@ -51,6 +52,8 @@
 	X(TUNNEL_ECN, "tunnel-ecn", "outer says congestion, inner cannot (RFC 6040)")              \
 	X(TUNNEL_NO_ROUTE, "tunnel-no-route", "no route to the tunnel's remote end")               \
 	X(TUNNEL_LOOP, "tunnel-loop", "the remote end is reached through a tunnel")                \
+	X(TUNNEL_PAYLOAD, "tunnel-payload", "a protocol inside that the tunnel does not carry")    \
+	X(TUNNEL_MARTIAN, "tunnel-martian", "addresses inside that no such tunnel may carry")      \
 	X(TUNNEL_HEADROOM, "tunnel-headroom", "no room before the packet for the headers")         \
 	/* MPLS */                                                                                 \
 	X(MPLS_TRUNCATED, "mpls-truncated", "shorter than its label stack")                        \
@@ -80,6 +83,8 @@
 	X(SA_NONE, "sa-none", "policy says protect and there is no SA yet")                        \
 	X(POLICY_CLEAR, "policy-clear", "in clear where policy says protected")                    \
 	X(POLICY_SA, "policy-sa", "protected by an SA that policy does not accept")                \
+	X(POLICY_NONE, "policy-none", "into an IPsec interface, and no policy selects it")         \
+	X(POLICY_SELECTOR, "policy-selector", "inside an SA, and its policy does not select it")   \
 	X(POLICY_BLOCK, "policy-block", "policy says discard")                                     \
 	/* forwarding */                                                                           \
 	X(ROUTE_NONE, "route-none", "no route in the VRF")                                         \

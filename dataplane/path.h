@@ -14,6 +14,7 @@
  *   receive/mpls.c       mpls-input        label: known, allowed, TTL; pop or swap
  *   forward/lookup.c     ipv4-lookup       VRF and destination -> next hop, TTL, MTU
  *                        ipv6-lookup
+ *   forward/policy.c     policy            protect, bypass or discard, where policies are
  *   transmit/impose.c    tunnel-output     labels, GRE, outer header, all ready-made
  *   transmit/esp.c       esp-output        sequence numbers, encryption
  *   transmit/fragment.c  fragment          too big and may be cut
@@ -64,6 +65,7 @@ struct pw_packet {
 	union {
 		uint8_t icmp_code;
 		uint8_t esp_mode; /* enum pw_packet_esp */
+		uint8_t ecn;      /* mpls-input: ECN field of the outer header */
 	};
 	uint8_t flags; /* PW_PACKET_* */
 	uint8_t trace; /* watched packet's number + 1, 0 = not watched */
@@ -104,7 +106,6 @@ enum pw_packet_request {
 #define PW_PACKET_NO_ICMP    0x04 /* never answer this with an ICMP error */
 #define PW_PACKET_RELEASED   0x08 /* was held for its neighbour: header checks are done */
 #define PW_PACKET_IMPOSED    0x10 /* the next hop's labels are on already */
-#define PW_PACKET_CE         0x20 /* outer header said congestion experienced (RFC 6040) */
 #define PW_PACKET_FORWARDED  0x40 /* TTL is decremented, next hop chosen: not to be done again */
 #define PW_PACKET_LAYER3     0x80 /* the data begins at layer 3, behind l2_len bytes of frame */
 

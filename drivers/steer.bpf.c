@@ -22,7 +22,9 @@
 
 #define PROTOCOL_HOP_BY_HOP   0
 #define PROTOCOL_ICMP         1
+#define PROTOCOL_IPV4         4
 #define PROTOCOL_UDP          17
+#define PROTOCOL_IPV6         41
 #define PROTOCOL_ROUTING      43
 #define PROTOCOL_FRAGMENT     44
 #define PROTOCOL_GRE          47
@@ -182,6 +184,8 @@ static __always_inline bool local_is_ours(CONTEXT *context, const struct upper *
 		return true;
 	if (upper->protocol == PROTOCOL_ESP)
 		return value & PW_STEER_ESP;
+	if (upper->protocol == PROTOCOL_IPV4 || upper->protocol == PROTOCOL_IPV6)
+		return value & PW_STEER_IP;
 	if (upper->offset > OFFSET_MAX)
 		return false;
 	if (upper->protocol == PROTOCOL_UDP)

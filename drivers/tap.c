@@ -11,9 +11,9 @@
 
 #include "drivers/port_internal.h"
 
-int pw_tap_attach(const char *name, short flags)
+static int attach(const char *name, short flags)
 {
-	struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | flags)};
+	struct ifreq request = {.ifr_flags = (short)(IFF_NO_PI | flags)};
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0)
@@ -26,6 +26,11 @@ int pw_tap_attach(const char *name, short flags)
 		return -code;
 	}
 	return fd;
+}
+
+int pw_tap_attach(const char *name, short flags)
+{
+	return attach(name, (short)(IFF_TAP | flags));
 }
 
 int pw_tap_refuse(const char *name, int result, char *error, size_t size)
@@ -65,6 +70,22 @@ int pw_tap_create(struct pw_tap *tap, const char *name, const uint8_t mac[6], ui
 		return pw_port_refuse(result, error, size, "TAP %s: %s", name, strerror(-result));
 	}
 	return 0;
+}
+
+int pw_tun_create(struct pw_tap *tap, const char *name, uint16_t mtu, char *error, size_t size)
+{
+	int result;
+
+	snprintf(tap->name, sizeof(tap->name), "%s", name);
+	tap->fd = attach(name, (short)(IFF_TUN | IFF_TUN_EXCL));
+	if (tap->fd < 0)
+		return pw_tap_refuse(name, tap->fd == -EBUSY ? -EEXIST : tap->fd, error, size);
+	tap->ifindex = if_nametoindex(name);
+	result = tap->ifindex ? pw_netdev_set_mtu(name, mtu) : -ENODEV;
+	if (!result)
+		return 0;
+	pw_tap_close(tap);
+	return pw_port_refuse(result, error, size, "TUN %s: %s", name, strerror(-result));
 }
 
 void pw_tap_close(struct pw_tap *tap)

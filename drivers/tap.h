@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** TAP interfaces of the kernel: made with a descriptor, gone with its last one. */
+/** TAP and TUN interfaces of the kernel: made with a descriptor, gone with its last one. */
 
 struct pw_tap {
 	int fd; /* does not block; a frame a read, a frame a write */
@@ -23,6 +23,9 @@ struct pw_tap {
 int pw_tap_create(struct pw_tap *tap, const char *name, const uint8_t mac[6], uint16_t mtu,
 		  char *error, size_t size);
 void pw_tap_close(struct pw_tap *tap);
+
+/** The same for a TUN: IP packets, no frames, no MAC. */
+int pw_tun_create(struct pw_tap *tap, const char *name, uint16_t mtu, char *error, size_t size);
 
 /** 0 or -errno. */
 int pw_tap_set_mac(const struct pw_tap *tap, const uint8_t mac[6]);

@@ -200,7 +200,7 @@ enum {
 	PW_TUNNEL_ATTR_UNSPEC,
 	PW_TUNNEL_ATTR_NAME,          /* string */
 	PW_TUNNEL_ATTR_ENDPOINT,      /* u32: the dataplane's own number */
-	PW_TUNNEL_ATTR_ENCAPSULATION, /* string: "gre", "mpls-in-ip" */
+	PW_TUNNEL_ATTR_ENCAPSULATION, /* string: "gre", "mpls-in-ip", "ip-in-ip" */
 	PW_TUNNEL_ATTR_LOCAL,         /* address */
 	PW_TUNNEL_ATTR_REMOTE,        /* address; absent in a tunnel: multipoint */
 	PW_TUNNEL_ATTR_KEY,           /* u32 */
@@ -292,7 +292,7 @@ enum {
 				  * "out" */
 	PW_SA_ATTR_STATE,        /* string: "valid", "dying" (past its soft lifetime), "larval" (no
 				  * keys yet) */
-	PW_SA_ATTR_MODE,         /* string: "transport" */
+	PW_SA_ATTR_MODE,         /* string: "transport", "tunnel" */
 	PW_SA_ATTR_REQID,        /* u32 */
 	PW_SA_ATTR_IF_ID,        /* u32; absent: 0 */
 	PW_SA_ATTR_MARK,         /* u32, and PW_SA_ATTR_MARK_MASK; absent: none */
@@ -323,24 +323,40 @@ enum {
 	PW_SA_ATTR_HARD_BYTES,   /* u64 */
 	PW_SA_ATTR_SOFT_PACKETS, /* u64 */
 	PW_SA_ATTR_HARD_PACKETS, /* u64 */
+	/* Tunnel mode, in: where the packets inside come in; no table: nowhere, since the
+	 * interface that it names by if_id or mark is not there. */
+	PW_SA_ATTR_INTERFACE,    /* string: IPsec interface; absent: none */
+	PW_SA_ATTR_INSIDE_VRF,   /* string: VRF link, as in PW_PORT_ATTR_VRF */
+	PW_SA_ATTR_INSIDE_TABLE, /* u32 */
 	PW_SA_ATTR_COUNT
 };
 
 /* PW_MSG_POLICY, the newest first. Everything of it is told by XFRM_MSG_GETPOLICY */
 enum {
 	PW_POLICY_ATTR_UNSPEC,
-	PW_POLICY_ATTR_INDEX,           /* u32 */
-	PW_POLICY_ATTR_DIRECTION,       /* string: "in", "out", "fwd" */
-	PW_POLICY_ATTR_SOURCE,          /* address */
-	PW_POLICY_ATTR_SOURCE_LEN,      /* u8: prefix length */
-	PW_POLICY_ATTR_DESTINATION,     /* address */
-	PW_POLICY_ATTR_DESTINATION_LEN, /* u8 */
-	PW_POLICY_ATTR_PROTOCOL,        /* u8; absent: any */
-	PW_POLICY_ATTR_PRIORITY,        /* u32 */
-	PW_POLICY_ATTR_ACTION,          /* string: "clear", "use" (an SA when there is one),
-					 * "protect", "block" */
-	PW_POLICY_ATTR_REQID,           /* u32: of its template; absent: any SA's */
-	PW_POLICY_ATTR_IF_ID,           /* u32; absent: 0 */
+	PW_POLICY_ATTR_INDEX,            /* u32 */
+	PW_POLICY_ATTR_DIRECTION,        /* string: "in", "out", "fwd" */
+	PW_POLICY_ATTR_SOURCE,           /* address */
+	PW_POLICY_ATTR_SOURCE_LEN,       /* u8: prefix length */
+	PW_POLICY_ATTR_DESTINATION,      /* address */
+	PW_POLICY_ATTR_DESTINATION_LEN,  /* u8 */
+	PW_POLICY_ATTR_PROTOCOL,         /* u8; absent: any */
+	PW_POLICY_ATTR_PRIORITY,         /* u32 */
+	PW_POLICY_ATTR_ACTION,           /* string: "clear", "use" (an SA when there is one),
+					  * "protect", "block" */
+	PW_POLICY_ATTR_REQID,            /* u32: of its template; absent: any SA's */
+	PW_POLICY_ATTR_IF_ID,            /* u32; absent: 0 */
+	PW_POLICY_ATTR_SOURCE_PORT,      /* u16: or ICMP type; absent: any */
+	PW_POLICY_ATTR_DESTINATION_PORT, /* u16: or ICMP code; absent: any */
+	/* Of what is forwarded; both absent: of tunnels between PEs, or what it names is not there
+	 */
+	PW_POLICY_ATTR_LINK,   /* string: the IPsec interface whose it is */
+	PW_POLICY_ATTR_VRF,    /* string: the VRF, of the interface or of the policy */
+	PW_POLICY_ATTR_LOCAL,  /* address: in tunnel mode, the PE's end; absent: any */
+	PW_POLICY_ATTR_REMOTE, /* address: in tunnel mode, the other end; absent: any */
+	PW_POLICY_ATTR_SPI,    /* u32: outward in tunnel mode, the SA in use; absent: none */
+	PW_POLICY_ATTR_DOWN,   /* string: why nothing gets there */
+	PW_POLICY_ATTR_MARK,   /* u32; absent: 0 */
 	PW_POLICY_ATTR_COUNT
 };
 
@@ -359,6 +375,7 @@ enum {
 	PW_TUNNEL_SET_ATTR_NAME,      /* string: the tunnel */
 	PW_TUNNEL_SET_ATTR_TTL_MODEL, /* u8: PW_TTL_* */
 	PW_TUNNEL_SET_ATTR_LABEL_TTL, /* u8: 1 .. 255, TTL of pushed labels (pipe, short-pipe) */
+	PW_TUNNEL_SET_ATTR_FACE,      /* u8: 1 the kernel has the tunnel too, as a TUN; 0 not */
 	PW_TUNNEL_SET_ATTR_COUNT
 };
 
@@ -390,8 +407,13 @@ enum {
 	PW_LINK_SET_ATTR_NAME, /* string: a port or VLAN sub-interface */
 	PW_LINK_SET_ATTR_MPLS, /* u8: 1 takes labelled frames (0x8847) off the wire, 0 drops them,
 				* as it is from the start; net.mpls.conf.DEV.input in Linux */
+	PW_LINK_SET_ATTR_REVERSE_ROUTE, /* u8: 1 makes routes through an IPsec interface to what its
+					 * policies send, 0 takes them away, as from the start */
 	PW_LINK_SET_ATTR_COUNT
 };
+
+/** RTA_PROTOCOL of routes that an IPsec interface's policies make. */
+#define PW_ROUTE_PROTOCOL_REVERSE 114
 
 /* RFC 3443. With one label, which is popped where the IP header is looked up, pipe and
  * short-pipe are the same thing. */

@@ -8,6 +8,7 @@
 
 #include "control/bgp/config_words.h"
 #include "control/bgp/message.h"
+#include "lib/pewter_netlink.h"
 
 static int vrf_redistribute(struct bgp_parser *parser, struct bgp_vrf_config *vrf)
 {
@@ -20,6 +21,7 @@ static int vrf_redistribute(struct bgp_parser *parser, struct bgp_vrf_config *vr
 		{"ospf", RTPROT_OSPF, RTPROT_OSPF},
 		{"isis", RTPROT_ISIS, RTPROT_ISIS},
 		{"rip", RTPROT_RIP, RTPROT_RIP},
+		{"reverse", PW_ROUTE_PROTOCOL_REVERSE, PW_ROUTE_PROTOCOL_REVERSE},
 		{"bird", RTPROT_BIRD, RTPROT_BIRD},
 		{"zebra", RTPROT_ZEBRA, RTPROT_ZEBRA},
 	};
@@ -40,7 +42,7 @@ static int vrf_redistribute(struct bgp_parser *parser, struct bgp_vrf_config *vr
 	return any ? 0
 		   : bgp_config_refuse(parser,
 				       "\"redistribute\" takes connected, static, ospf, isis, rip, "
-				       "bird or zebra%s%s",
+				       "reverse, bird or zebra%s%s",
 				       parser->count ? ", not " : "",
 				       parser->count ? *parser->words : "");
 }

@@ -34,10 +34,12 @@ static const struct command {
 	 "packets at ports or as they enter a stage, as text or pcapng"},
 	{"label", command_label, "LABEL allow any|REMOTE... | LABEL protect on|off",
 	 "which tunnel ends may use an incoming label, and whether only out of IPsec"},
-	{"tunnel", command_tunnel, "NAME [ttl-model uniform|pipe|short-pipe] [label-ttl 1-255]",
+	{"tunnel", command_tunnel,
+	 "NAME [ttl-model uniform|pipe|short-pipe] [label-ttl 1-255] [face on|off]",
 	 "how TTLs of pushed and popped labels are treated (RFC 3443)"},
-	{"link", command_link, "NAME mpls on|off",
-	 "whether a port or VLAN takes labelled frames off the wire"},
+	{"link", command_link, "NAME mpls on|off | NAME reverse-route on|off",
+	 "labelled frames off a port's or VLAN's wire; an IPsec interface's routes by its "
+	 "policies"},
 	{"batch", command_batch, "[-f] FILE|-", "commands, one a line (-f: goes on after errors)"},
 	{"help", command_help, "", "this text"},
 };

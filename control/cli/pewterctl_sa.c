@@ -24,6 +24,22 @@ static void print_identity(const struct nlattr **t)
 			t[PW_SA_ATTR_TABLE]);
 }
 
+/* Tunnel mode, inward: "nowhere" where its interface is missing. */
+static void print_inside(const struct nlattr **t)
+{
+	bool inward = t[PW_SA_ATTR_DIRECTION] != NULL &&
+		      strcmp(mnl_attr_get_str(t[PW_SA_ATTR_DIRECTION]), "in") == 0;
+
+	if (!inward || t[PW_SA_ATTR_MODE] == NULL ||
+	    strcmp(mnl_attr_get_str(t[PW_SA_ATTR_MODE]), "tunnel") != 0)
+		return;
+	print_text(t[PW_SA_ATTR_INSIDE_TABLE] != NULL ? " inside" : " inside nowhere");
+	print_name("interface", " dev %s", t[PW_SA_ATTR_INTERFACE]);
+	print_name("inside_vrf", " vrf %s", t[PW_SA_ATTR_INSIDE_VRF]);
+	print_attribute("inside_table", t[PW_SA_ATTR_INSIDE_VRF] != NULL ? NULL : " table %" PRIu64,
+			t[PW_SA_ATTR_INSIDE_TABLE]);
+}
+
 static void print_algorithms(const struct nlattr **t)
 {
 	print_name("mode", "\n    mode %s", t[PW_SA_ATTR_MODE]);
@@ -31,6 +47,7 @@ static void print_algorithms(const struct nlattr **t)
 	print_attribute("if_id", " if_id 0x%" PRIx64, t[PW_SA_ATTR_IF_ID]);
 	print_attribute("mark", " mark 0x%" PRIx64, t[PW_SA_ATTR_MARK]);
 	print_attribute("mark_mask", "/0x%" PRIx64, t[PW_SA_ATTR_MARK_MASK]);
+	print_inside(t);
 	if (t[PW_SA_ATTR_CIPHER] == NULL)
 		return;
 	print_text(t[PW_SA_ATTR_AUTH] != NULL ? " enc" : " aead");
@@ -126,6 +143,19 @@ static void print_prefix(const char *key, const char *format, const struct nlatt
 	print_string(key, format, prefix);
 }
 
+/* Whose packets it is about, and by what SA they go. */
+static void print_forwarding(const struct nlattr **t)
+{
+	if (t[PW_POLICY_ATTR_LINK] != NULL || t[PW_POLICY_ATTR_VRF] != NULL)
+		print_text("\n   ");
+	print_name("dev", " dev %s", t[PW_POLICY_ATTR_LINK]);
+	print_name("vrf", " vrf %s", t[PW_POLICY_ATTR_VRF]);
+	print_address("local", " local %s", t[PW_POLICY_ATTR_LOCAL]);
+	print_address("remote", " remote %s", t[PW_POLICY_ATTR_REMOTE]);
+	print_attribute("spi", " spi 0x%08" PRIx64, t[PW_POLICY_ATTR_SPI]);
+	print_name("down", " down: %s", t[PW_POLICY_ATTR_DOWN]);
+}
+
 static int policy_print(const struct nlmsghdr *nlh, void *context)
 {
 	const struct nlattr *t[PW_POLICY_ATTR_COUNT];
@@ -140,12 +170,16 @@ static int policy_print(const struct nlmsghdr *nlh, void *context)
 			     t[PW_POLICY_ATTR_DESTINATION_LEN]);
 	}
 	print_protocol(t[PW_POLICY_ATTR_PROTOCOL]);
+	print_attribute("sport", " sport %" PRIu64, t[PW_POLICY_ATTR_SOURCE_PORT]);
+	print_attribute("dport", " dport %" PRIu64, t[PW_POLICY_ATTR_DESTINATION_PORT]);
 	print_name("dir", " dir %s", t[PW_POLICY_ATTR_DIRECTION]);
 	print_name("action", " %s", t[PW_POLICY_ATTR_ACTION]);
 	print_attribute("reqid", " reqid %" PRIu64, t[PW_POLICY_ATTR_REQID]);
 	print_attribute("if_id", " if_id 0x%" PRIx64, t[PW_POLICY_ATTR_IF_ID]);
+	print_attribute("mark", " mark 0x%" PRIx64, t[PW_POLICY_ATTR_MARK]);
 	print_attribute("priority", " priority %" PRIu64, t[PW_POLICY_ATTR_PRIORITY]);
 	print_attribute("index", " index %" PRIu64, t[PW_POLICY_ATTR_INDEX]);
+	print_forwarding(t);
 	print_object_end();
 	print_line();
 	return 0;

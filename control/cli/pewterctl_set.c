@@ -92,7 +92,7 @@ int command_tunnel(struct client *client, int argc, char **argv)
 {
 	uint32_t buffer[32];
 	struct nlmsghdr *nlh = client_message(buffer, PW_MSG_TUNNEL_SET, 0);
-	int model = -1, i;
+	int model = -1, face = -1, i;
 	uint64_t ttl = 0;
 
 	if (argc < 4 || argc % 2 != 0)
@@ -109,6 +109,12 @@ int command_tunnel(struct client *client, int argc, char **argv)
 		} else if (strcmp(argv[i], "label-ttl") == 0 && ttl == 0) {
 			if (!parse_number(argv[i + 1], "label-ttl", 1, 255, &ttl))
 				return STATUS_USAGE;
+		} else if (strcmp(argv[i], "face") == 0 && face < 0) {
+			face = strcmp(argv[i + 1], "on") == 0;
+			if (!face && strcmp(argv[i + 1], "off") != 0) {
+				say("face is on or off, not \"%s\"", argv[i + 1]);
+				return STATUS_USAGE;
+			}
 		} else {
 			say("unknown or repeated \"%s\"", argv[i]);
 			return usage("tunnel");
@@ -119,6 +125,8 @@ int command_tunnel(struct client *client, int argc, char **argv)
 		mnl_attr_put_u8(nlh, PW_TUNNEL_SET_ATTR_TTL_MODEL, (uint8_t)model);
 	if (ttl != 0)
 		mnl_attr_put_u8(nlh, PW_TUNNEL_SET_ATTR_LABEL_TTL, (uint8_t)ttl);
+	if (face >= 0)
+		mnl_attr_put_u8(nlh, PW_TUNNEL_SET_ATTR_FACE, (uint8_t)face);
 	return finish(client, nlh);
 }
 
@@ -126,9 +134,12 @@ int command_link(struct client *client, int argc, char **argv)
 {
 	uint32_t buffer[32];
 	struct nlmsghdr *nlh = client_message(buffer, PW_MSG_LINK_SET, 0);
-	bool on;
+	bool on, mpls;
 
-	if (argc != 4 || strcmp(argv[2], "mpls") != 0)
+	if (argc != 4)
+		return usage("link");
+	mpls = strcmp(argv[2], "mpls") == 0;
+	if (!mpls && strcmp(argv[2], "reverse-route") != 0)
 		return usage("link");
 	if (strlen(argv[1]) >= IFNAMSIZ || argv[1][0] == '\0') {
 		say("\"%s\" is no name of an interface", argv[1]);
@@ -136,10 +147,10 @@ int command_link(struct client *client, int argc, char **argv)
 	}
 	on = strcmp(argv[3], "on") == 0;
 	if (!on && strcmp(argv[3], "off") != 0) {
-		say("mpls is on or off, not \"%s\"", argv[3]);
+		say("%s is on or off, not \"%s\"", argv[2], argv[3]);
 		return STATUS_USAGE;
 	}
 	mnl_attr_put_strz(nlh, PW_LINK_SET_ATTR_NAME, argv[1]);
-	mnl_attr_put_u8(nlh, PW_LINK_SET_ATTR_MPLS, on);
+	mnl_attr_put_u8(nlh, mpls ? PW_LINK_SET_ATTR_MPLS : PW_LINK_SET_ATTR_REVERSE_ROUTE, on);
 	return finish(client, nlh);
 }

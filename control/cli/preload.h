@@ -100,4 +100,8 @@ struct interface_facts {
 /** 0, or -1 with errno (ENODEV where there is none). */
 int preload_interface(struct interface_facts *facts);
 
+/* preload_tunnel.c. SIOCGETTUNNEL and its like, on a fallback device (sit0) or the tunnel's. */
+struct ifreq;
+int preload_tunnel(unsigned long request, struct ifreq *ifr);
+
 #endif

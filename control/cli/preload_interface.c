@@ -164,6 +164,8 @@ int ioctl(int fd, unsigned long request, ...)
 	case SIOCGIFMTU:
 	case SIOCGIFTXQLEN:
 		return interface_ioctl(request, argument);
+	case SIOCDEVPRIVATE ... SIOCDEVPRIVATE + 15:
+		return preload_tunnel(request, argument);
 	default:
 		errno = EOPNOTSUPP;
 		return -1;

@@ -112,9 +112,12 @@ static const struct pw_link *underlay_link(uint32_t ifindex)
 {
 	const struct pw_link *link = ifindex ? pw_link_by_face(ifindex) : NULL;
 
-	if (!link || link->master || (link->kind != PW_LINK_PORT && link->kind != PW_LINK_VLAN))
+	if (!link || link->master)
 		return NULL;
-	return link;
+	return link->kind == PW_LINK_PORT || link->kind == PW_LINK_VLAN ||
+			       link->kind == PW_LINK_TUNNEL
+		       ? link
+		       : NULL;
 }
 
 static struct pw_kernel_hop *hop_add(struct pw_kernel_hops *hops, uint32_t ifindex, uint8_t weight)

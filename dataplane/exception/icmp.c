@@ -306,6 +306,22 @@ static rte_edge_t along_the_label(struct rte_mbuf *mbuf, struct rte_mbuf *error,
 	return EDGE_DROP;
 }
 
+/*
+ * A route led into another VRF, where the sender's address is another host's: the answer goes back
+ * to where the packet came in. False: a label said where that is, and is gone.
+ */
+static bool return_to_sender(struct rte_mbuf *mbuf)
+{
+	struct pw_packet *packet = pw_packet(mbuf);
+
+	if (likely(!packet->loops))
+		return true;
+	if (!packet->interface || *pw_packet_label(mbuf))
+		return false;
+	packet->vrf = pw_interface_get(packet->interface)->vrf;
+	return true;
+}
+
 static struct rte_mbuf *answer(struct pw_worker *worker, struct rte_mbuf *mbuf, rte_edge_t *edge)
 {
 	const struct pw_packet *packet = pw_packet(mbuf);
@@ -313,6 +329,7 @@ static struct rte_mbuf *answer(struct pw_worker *worker, struct rte_mbuf *mbuf, 
 	struct rte_mbuf *error;
 
 	if (packet->flags & (PW_PACKET_NO_ICMP | PW_PACKET_ORIGINATED) || !find(mbuf, &culprit) ||
+	    !return_to_sender(mbuf) ||
 	    !(culprit.v6 ? may_answer6(&culprit) : may_answer4(&culprit))) {
 		worker->events[PW_EVENT_ICMP_FORBIDDEN]++;
 		return NULL;

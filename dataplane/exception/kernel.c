@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * kernel-punt: what is the kernel's business goes to the control thread, which writes it to the
- * TAP that is the interface's kernel face.
+ * TAP or TUN that is the interface's kernel face.
  */
 #include "dataplane/stage.h"
 
@@ -40,7 +40,10 @@ static enum pw_drop punt(struct pw_worker *worker, struct rte_mbuf *mbuf)
 		return PW_DROP_PUNT_NO_FACE;
 	if (!pw_rate_take(&worker->punt_rate, worker->now))
 		return PW_DROP_PUNT_RATE;
-	drop = restore(mbuf, packet->flags & PW_PACKET_LAYER3);
+	/* A tunnel's face is a TUN: the packet is what it is. */
+	drop = interface->kind == PW_INTERFACE_TUNNEL
+		       ? PW_DROP_NONE
+		       : restore(mbuf, packet->flags & PW_PACKET_LAYER3);
 	if (drop != PW_DROP_NONE)
 		return drop;
 	packet->request = PW_REQUEST_PUNT;

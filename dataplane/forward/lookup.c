@@ -3,12 +3,13 @@
 #include "dataplane/forward/lookup.h"
 
 static uint16_t lookup(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n,
-		       void (*burst)(struct rte_mbuf **, rte_edge_t *, unsigned int))
+		       void (*burst)(struct rte_mbuf **, rte_edge_t *, unsigned int, bool))
 {
 	rte_edge_t edges[n];
 
 	for (uint16_t i = 0; i < n; i += PW_LOOKUP_BURST)
-		burst((struct rte_mbuf **)&objs[i], &edges[i], RTE_MIN(n - i, PW_LOOKUP_BURST));
+		burst((struct rte_mbuf **)&objs[i], &edges[i], RTE_MIN(n - i, PW_LOOKUP_BURST),
+		      true);
 	pw_stage_next(graph, node, edges, objs, n);
 	return n;
 }

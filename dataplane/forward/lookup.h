@@ -15,6 +15,7 @@
 /** The first edges of every stage that looks up; PW_LOOKUP_STAGES are their names. */
 enum pw_lookup_edge {
 	PW_LOOKUP_DROP = PW_STAGE_DROP,
+	PW_LOOKUP_POLICY, /* the VRF has policies, or the next hop is an IPsec interface */
 	PW_LOOKUP_LOCAL,
 	PW_LOOKUP_ETHERNET,
 	PW_LOOKUP_TUNNEL,
@@ -22,8 +23,9 @@ enum pw_lookup_edge {
 	PW_LOOKUP_ICMP,
 	PW_LOOKUP_EDGES,
 };
-#define PW_LOOKUP_STAGES                                                                           \
-	"drop", "local-input", "ethernet-output", "tunnel-output", "neighbour-resolve", "icmp-error"
+#define PW_LOOKUP_STAGES_ON                                                                        \
+	"local-input", "ethernet-output", "tunnel-output", "neighbour-resolve", "icmp-error"
+#define PW_LOOKUP_STAGES "drop", "policy", PW_LOOKUP_STAGES_ON
 
 /** Packets that are looked up together, at most. */
 #define PW_LOOKUP_BURST         64
@@ -76,7 +78,17 @@ static inline rte_edge_t pw_lookup_forward(struct rte_mbuf *mbuf, const struct p
 	return edge;
 }
 
-/* Looks on in another VRF (route leaking), a bounded number of times. */
+/* The VRF's policies come before its routes: stage `policy` looks up what has no next hop. */
+static inline rte_edge_t pw_lookup_policy(struct rte_mbuf *mbuf)
+{
+	pw_packet(mbuf)->nexthop = 0;
+	return PW_LOOKUP_POLICY;
+}
+
+/*
+ * Looks on in another VRF (route leaking), a bounded number of times. NULL: dropped; or not, where
+ * that VRF has policies.
+ */
 static inline const struct pw_nexthop *pw_lookup_elsewhere(struct rte_mbuf *mbuf,
 							   const struct pw_nexthop *nexthop,
 							   bool v6, enum pw_drop *drop)
@@ -92,6 +104,10 @@ static inline const struct pw_nexthop *pw_lookup_elsewhere(struct rte_mbuf *mbuf
 		if (!vrf || *drop == PW_DROP_ROUTE_LOOP)
 			return NULL;
 		packet->vrf = (uint16_t)nexthop->vrf;
+		if (unlikely(vrf->spd)) {
+			*drop = PW_DROP_NONE;
+			return NULL;
+		}
 		address = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *,
 						  v6 ? offsetof(struct rte_ipv6_hdr, dst_addr)
 						     : offsetof(struct rte_ipv4_hdr, dst_addr));
@@ -113,7 +129,8 @@ static inline rte_edge_t pw_lookup_decide(struct rte_mbuf *mbuf, const struct pw
 	if (unlikely(nexthop->type == PW_NEXTHOP_LOOKUP)) {
 		nexthop = pw_lookup_elsewhere(mbuf, nexthop, v6, &drop);
 		if (!nexthop)
-			return pw_stage_drop(mbuf, drop);
+			return drop == PW_DROP_NONE ? pw_lookup_policy(mbuf)
+						    : pw_stage_drop(mbuf, drop);
 	}
 	switch (nexthop->type) {
 	case PW_NEXTHOP_TUNNEL:
@@ -124,6 +141,8 @@ static inline rte_edge_t pw_lookup_decide(struct rte_mbuf *mbuf, const struct pw
 		return PW_LOOKUP_LOCAL;
 	case PW_NEXTHOP_GLEAN:
 		return pw_lookup_forward(mbuf, nexthop, v6, PW_LOOKUP_RESOLVE);
+	case PW_NEXTHOP_POLICY:
+		return pw_lookup_forward(mbuf, nexthop, v6, PW_LOOKUP_POLICY);
 	case PW_NEXTHOP_BLACKHOLE:
 		return pw_stage_drop(mbuf, PW_DROP_ROUTE_BLACKHOLE);
 	case PW_NEXTHOP_UNREACHABLE:
@@ -158,7 +177,7 @@ static inline void pw_lookup_decide_burst(struct rte_mbuf **mbufs, const uint32_
 	for (unsigned int i = 0; i < n; i++) {
 		uint8_t type = pw_slot_tag(&pw_nexthops, ids[i]);
 
-		if (unlikely(edges[i] == PW_LOOKUP_DROP))
+		if (unlikely(edges[i] <= PW_LOOKUP_POLICY)) /* or drop */
 			continue;
 		if (likely(type == PW_NEXTHOP_TUNNEL || type == PW_NEXTHOP_NEIGHBOUR)) {
 			edges[i] = pw_lookup_send(mbufs[i], ids[i], v6, type == PW_NEXTHOP_TUNNEL);
@@ -174,14 +193,21 @@ static inline void pw_lookup_decide_burst(struct rte_mbuf **mbufs, const uint32_
 			pw_lookup_decide(mbufs[others[k]], pw_nexthop_get(ids[others[k]]), v6);
 }
 
-/* A VRF that went away: its packets are looked up in VRF 0's table but dropped all the same. */
-static inline const struct pw_vrf *pw_lookup_vrf_of(struct rte_mbuf *mbuf, rte_edge_t *edge)
+/*
+ * A VRF that went away: its packets are looked up in VRF 0's table but dropped all the same. One
+ * with policies: they go to them first, if @p policies.
+ */
+static inline const struct pw_vrf *pw_lookup_vrf_of(struct rte_mbuf *mbuf, rte_edge_t *edge,
+						    bool policies)
 {
 	const struct pw_vrf *vrf = pw_vrf_get(pw_packet(mbuf)->vrf);
 
-	*edge = PW_LOOKUP_LOCAL; /* anything but drop: decided later */
-	if (likely(vrf != NULL))
+	*edge = PW_LOOKUP_LOCAL; /* anything but drop and policy: decided later */
+	if (likely(vrf != NULL)) {
+		if (unlikely(vrf->spd) && policies)
+			*edge = pw_lookup_policy(mbuf);
 		return vrf;
+	}
 	*edge = pw_stage_drop(mbuf, PW_DROP_VRF_NONE);
 	return pw_vrf_get(PW_VRF_DEFAULT);
 }
@@ -194,6 +220,16 @@ static inline void pw_lookup4_in(const struct pw_lpm *const *lpms, const uint32_
 
 	pw_lpm_lookup4_bulk(lpms, addresses, ids, n);
 	pw_lookup_decide_burst(mbufs, ids, edges, n, false);
+}
+
+/* All are for stage `policy`, which looks them up. */
+static inline bool pw_lookup_none_left(const rte_edge_t *edges, unsigned int n)
+{
+	unsigned int i = 0;
+
+	while (i < n && unlikely(edges[i] == PW_LOOKUP_POLICY))
+		i++;
+	return i == n;
 }
 
 /** Packets of a burst that are looked up together once all have been seen. */
@@ -222,28 +258,34 @@ static inline void pw_lookup4_burst(const struct pw_worker *worker, struct pw_lo
 		edges[burst->at[i]] = burst->edges[i];
 }
 
-static inline void pw_lookup4(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n)
+/** @param policies  whether VRFs with policies are left to stage `policy` */
+static inline void pw_lookup4(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n,
+			      bool policies)
 {
 	const struct pw_lpm *lpms[PW_LOOKUP_BURST];
 	uint32_t addresses[PW_LOOKUP_BURST];
 
 	for (unsigned int i = 0; i < n; i++) {
-		lpms[i] = pw_lookup_vrf_of(mbufs[i], &edges[i])->lpm4;
+		lpms[i] = pw_lookup_vrf_of(mbufs[i], &edges[i], policies)->lpm4;
 		addresses[i] = rte_pktmbuf_mtod(mbufs[i], struct rte_ipv4_hdr *)->dst_addr;
 	}
-	pw_lookup4_in(lpms, addresses, mbufs, edges, n);
+	if (likely(!pw_lookup_none_left(edges, n)))
+		pw_lookup4_in(lpms, addresses, mbufs, edges, n);
 }
 
-static inline void pw_lookup6(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n)
+static inline void pw_lookup6(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n,
+			      bool policies)
 {
 	const struct pw_lpm *lpms[PW_LOOKUP_BURST];
 	const uint8_t *addresses[PW_LOOKUP_BURST];
 	uint32_t ids[PW_LOOKUP_BURST];
 
 	for (unsigned int i = 0; i < n; i++) {
-		lpms[i] = pw_lookup_vrf_of(mbufs[i], &edges[i])->lpm6;
+		lpms[i] = pw_lookup_vrf_of(mbufs[i], &edges[i], policies)->lpm6;
 		addresses[i] = rte_pktmbuf_mtod(mbufs[i], struct rte_ipv6_hdr *)->dst_addr;
 	}
+	if (unlikely(pw_lookup_none_left(edges, n)))
+		return;
 	pw_lpm_lookup6_bulk(lpms, addresses, ids, n);
 	pw_lookup_decide_burst(mbufs, ids, edges, n, true);
 }

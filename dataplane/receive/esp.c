@@ -4,6 +4,7 @@
  * anything (RFC 4303 3.4): the window moves, what is inside goes on as if it had come in clear,
  * with the SA noted.
  */
+#include "dataplane/receive/esp_tunnel.h"
 #include "dataplane/receive/ip.h"
 #include "dataplane/table/endpoint.h"
 #include "dataplane/transmit/esp.h"
@@ -29,8 +30,8 @@ enum edge {
 struct outer {
 	const uint8_t *source;
 	const uint8_t *destination;
-	uint16_t esp_at;
-	uint16_t ip_len;
+	uint32_t esp_at;
+	uint32_t ip_len;
 	uint16_t source_port;
 	bool v6;
 	bool udp;
@@ -50,6 +51,7 @@ struct burst {
 	struct pending pending[BURST];
 	uint64_t numbers[BURST];
 	struct pw_crypto_op ops[BURST];
+	struct pw_esp_inside inside; /* tunnel mode */
 };
 
 static inline bool same_address(const uint8_t *one, const uint8_t *other, bool v6)
@@ -136,8 +138,8 @@ static inline enum pw_drop admit(struct pw_worker *worker, const struct pw_sa *s
 		return PW_DROP_ESP_REPLAY;
 	}
 	pending->sa = sa;
-	pending->esp_at = outer->esp_at;
-	pending->ip_len = outer->ip_len;
+	pending->esp_at = (uint16_t)outer->esp_at;
+	pending->ip_len = (uint16_t)outer->ip_len;
 	op->key = sa->key;
 	op->esp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, outer->esp_at);
 	op->mbuf = mbuf;
@@ -294,7 +296,7 @@ static bool mapping_changed(struct pw_worker *worker, const struct pw_sa *sa,
 		else
 			__atomic_store_n(&state->mapping, 0, __ATOMIC_RELEASE);
 	}
-	/* The tunnel's remote end is an address: what comes from another is not from it. */
+	/* In transport mode the remote end is an address: what comes from another is not it. */
 	return moved;
 }
 
@@ -332,33 +334,44 @@ static void restore(struct rte_mbuf *mbuf, uint16_t ip_len, uint16_t payload_at,
 	pw_stage_trim(mbuf, ip_len + payload);
 }
 
-/* GRE without options, MPLS in it, to a tunnel that is up: as gre-input would have it. */
-static bool straight_to_mpls(struct pw_worker *worker, struct rte_mbuf *mbuf,
-			     const struct pw_sa *sa, uint16_t payload_at, uint16_t payload)
+/* Packets of one SA in a row, and what they add to the counters. */
+struct run {
+	const struct pw_sa *sa;
+	const struct pw_endpoint *endpoint; /* of the tunnel that is straight_to(); NULL: none */
+	uint32_t packets, bytes;
+	uint32_t tunnel_packets, tunnel_bytes;
+};
+
+/* The tunnel that GRE without options, with MPLS in it, is for, when that is up and as gre-input
+ * would have it. */
+static const struct pw_endpoint *straight_to(const struct pw_sa *sa)
 {
 	const struct pw_endpoint *endpoint = pw_endpoint_get(sa->endpoint);
-	struct pw_packet *packet = pw_packet(mbuf);
-	struct pw_interface_counters *counters;
 
 	/* The id may be another remote end's by now, before control has told the SA. */
-	if (unlikely(payload < GRE_BYTES || word_at(mbuf, payload_at) != GRE_MPLS ||
-		     endpoint->vrf != sa->vrf ||
-		     !same_address(endpoint->match.remote, sa->source, false) ||
-		     !same_address(endpoint->match.local, sa->destination, false) ||
-		     endpoint->flags &
-			     (PW_ENDPOINT_KEY | PW_ENDPOINT_IPV6 | PW_ENDPOINT_TOS_INHERIT) ||
-		     endpoint->protect & PW_PROTECT_BLOCK_IN ||
-		     !(pw_interface_get(endpoint->interface)->flags & PW_INTERFACE_UP)))
-		return false;
-	packet->endpoint = (uint16_t)endpoint->id;
-	packet->interface = (uint16_t)endpoint->interface;
+	if (!sa->endpoint || endpoint->vrf != sa->vrf ||
+	    !same_address(endpoint->match.remote, sa->source, false) ||
+	    !same_address(endpoint->match.local, sa->destination, false) ||
+	    endpoint->flags & (PW_ENDPOINT_KEY | PW_ENDPOINT_IPV6) ||
+	    endpoint->protect & PW_PROTECT_BLOCK_IN ||
+	    !(pw_interface_get(endpoint->interface)->flags & PW_INTERFACE_UP))
+		return NULL;
+	return endpoint;
+}
+
+static inline void straight_to_mpls(struct rte_mbuf *mbuf, struct run *run, uint16_t payload_at,
+				    uint16_t payload)
+{
+	struct pw_packet *packet = pw_packet(mbuf);
+
+	packet->endpoint = (uint16_t)run->endpoint->id;
+	packet->interface = (uint16_t)run->endpoint->interface;
+	packet->ecn = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *)->type_of_service & 3;
 	mbuf->hash.rss = 0;
-	rte_pktmbuf_adj(mbuf, payload_at + GRE_BYTES);
+	mbuf->data_off += payload_at + GRE_BYTES;
 	pw_stage_trim(mbuf, payload - GRE_BYTES);
-	counters = &worker->counters[endpoint->interface];
-	counters->rx_packets++;
-	counters->rx_bytes += mbuf->pkt_len;
-	return true;
+	run->tunnel_packets++;
+	run->tunnel_bytes += payload - GRE_BYTES;
 }
 
 static rte_edge_t refuse(struct pw_worker *worker, struct rte_mbuf *mbuf, const struct pw_sa *sa,
@@ -368,29 +381,33 @@ static rte_edge_t refuse(struct pw_worker *worker, struct rte_mbuf *mbuf, const 
 	return pw_stage_drop(mbuf, drop);
 }
 
-/* Authentic, and its number is new. */
-static inline rte_edge_t authentic(struct pw_worker *worker, struct rte_mbuf *mbuf,
-				   const struct pending *pending, const struct pw_crypto_op *op)
+/* An IP packet for the SA's VRF; whether it may go there is asked for the burst as a whole. */
+static __rte_noinline rte_edge_t tunnel_mode(struct pw_worker *worker, struct rte_mbuf *mbuf,
+					     struct burst *burst, const struct pending *pending,
+					     uint16_t payload_at, uint16_t payload,
+					     uint8_t next_header)
 {
 	const struct pw_sa *sa = pending->sa;
-	struct pw_sa_counters *counters = &worker->sa[sa->id];
-	uint16_t payload_at = pending->esp_at + PW_ESP_HEADER + sa->iv_bytes;
-	const uint8_t *end = op->esp + PW_ESP_HEADER + sa->iv_bytes + op->text_bytes;
-	uint8_t next_header = end[-1], padding = end[-2];
-	uint16_t payload;
+	enum pw_drop drop = pw_esp_tunnel_open(mbuf, sa, payload_at, payload, next_header);
 
-	counters->packets++;
-	counters->used = worker->now;
-	if (unlikely(padding + 2u > op->text_bytes || !padding_is_right(end - 2, padding)))
-		return refuse(worker, mbuf, sa, PW_DROP_ESP_PADDING);
-	payload = (uint16_t)(op->text_bytes - 2 - padding);
-	counters->bytes += payload;
-	if (unlikely(sa->flags & PW_SA_UDP && mapping_changed(worker, sa, mbuf)))
-		return refuse(worker, mbuf, sa, PW_DROP_ESP_SOURCE);
-	pw_packet(mbuf)->sa = sa->id;
-	if (likely(next_header == IPPROTO_GRE && sa->endpoint &&
-		   straight_to_mpls(worker, mbuf, sa, payload_at, payload)))
-		return EDGE_MPLS;
+	if (unlikely(drop == PW_DROP_ESP_DUMMY))
+		return pw_stage_drop(mbuf, drop);
+	if (unlikely(drop != PW_DROP_NONE))
+		return refuse(worker, mbuf, sa, drop);
+	burst->inside.sas[burst->inside.count] = sa;
+	burst->inside.at[burst->inside.count++] = pending->at;
+	return next_header == IPPROTO_IPV6 ? EDGE_IPV6 : EDGE_IPV4;
+}
+
+/* What does not go straight to mpls-input. */
+static __rte_noinline rte_edge_t other(struct pw_worker *worker, struct rte_mbuf *mbuf,
+				       const struct pending *pending, struct burst *burst,
+				       uint16_t payload_at, uint16_t payload, uint8_t next_header)
+{
+	const struct pw_sa *sa = pending->sa;
+
+	if (sa->flags & PW_SA_TUNNEL)
+		return tunnel_mode(worker, mbuf, burst, pending, payload_at, payload, next_header);
 	switch (next_header) {
 	case IPPROTO_GRE:
 		if (!(sa->flags & PW_SA_GRE))
@@ -400,6 +417,14 @@ static inline rte_edge_t authentic(struct pw_worker *worker, struct rte_mbuf *mb
 		if (!(sa->flags & PW_SA_MPLS))
 			return refuse(worker, mbuf, sa, PW_DROP_POLICY_SA);
 		break;
+	case IPPROTO_IPIP:
+		if (!(sa->flags & PW_SA_IP4))
+			return refuse(worker, mbuf, sa, PW_DROP_POLICY_SA);
+		break;
+	case IPPROTO_IPV6:
+		if (!(sa->flags & PW_SA_IP6))
+			return refuse(worker, mbuf, sa, PW_DROP_POLICY_SA);
+		break;
 	case IPPROTO_NONE:
 		return pw_stage_drop(mbuf, PW_DROP_ESP_DUMMY);
 	default:
@@ -407,6 +432,53 @@ static inline rte_edge_t authentic(struct pw_worker *worker, struct rte_mbuf *mb
 	}
 	restore(mbuf, pending->ip_len, payload_at, payload, next_header);
 	return EDGE_GRE;
+}
+
+/* Authentic, and its number is new. */
+static __rte_always_inline rte_edge_t authentic(struct pw_worker *worker, struct rte_mbuf *mbuf,
+						const struct pending *pending,
+						const struct pw_crypto_op *op, struct burst *burst,
+						struct run *run)
+{
+	const struct pw_sa *sa = run->sa;
+	uint16_t payload_at = pending->esp_at + PW_ESP_HEADER + sa->iv_bytes;
+	const uint8_t *end = op->esp + PW_ESP_HEADER + sa->iv_bytes + op->text_bytes;
+	uint8_t next_header = end[-1], padding = end[-2];
+	uint16_t payload;
+
+	run->packets++;
+	if (unlikely(padding + 2u > op->text_bytes || !padding_is_right(end - 2, padding)))
+		return refuse(worker, mbuf, sa, PW_DROP_ESP_PADDING);
+	payload = (uint16_t)(op->text_bytes - 2 - padding);
+	run->bytes += payload;
+	if (unlikely(sa->flags & PW_SA_UDP && mapping_changed(worker, sa, mbuf) &&
+		     !(sa->flags & PW_SA_TUNNEL)))
+		return refuse(worker, mbuf, sa, PW_DROP_ESP_SOURCE);
+	pw_packet(mbuf)->sa = sa->id;
+	if (likely(next_header == IPPROTO_GRE && run->endpoint && payload >= GRE_BYTES &&
+		   word_at(mbuf, payload_at) == GRE_MPLS)) {
+		straight_to_mpls(mbuf, run, payload_at, payload);
+		return EDGE_MPLS;
+	}
+	return other(worker, mbuf, pending, burst, payload_at, payload, next_header);
+}
+
+/* In one addition for each: what is added up in memory waits for its own last store. */
+static void run_count(struct pw_worker *worker, const struct run *run)
+{
+	struct pw_sa_counters *counters = &worker->sa[run->sa->id];
+	struct pw_interface_counters *tunnel;
+
+	if (!run->packets)
+		return;
+	counters->packets += run->packets;
+	counters->bytes += run->bytes;
+	counters->used = worker->now;
+	if (!run->endpoint)
+		return;
+	tunnel = &worker->counters[run->endpoint->interface];
+	tunnel->rx_packets += run->tunnel_packets;
+	tunnel->rx_bytes += run->tunnel_bytes;
 }
 
 static rte_edge_t failed(struct pw_worker *worker, struct rte_mbuf *mbuf, const struct pw_sa *sa,
@@ -428,6 +500,7 @@ static void accept_run(struct pw_worker *worker, void **objs, rte_edge_t *edges,
 		       struct burst *burst, uint16_t first, uint16_t count)
 {
 	const struct pw_sa *sa = burst->pending[first].sa;
+	struct run run = {.sa = sa, .endpoint = straight_to(sa)};
 	uint64_t new = pw_seqwindow_accept_burst(&sa->state->window, &burst->numbers[first], count);
 
 	for (uint16_t i = 0; i < count; i++) {
@@ -435,13 +508,14 @@ static void accept_run(struct pw_worker *worker, void **objs, rte_edge_t *edges,
 		struct rte_mbuf *mbuf = objs[pending->at];
 
 		if (likely(new >> i & 1)) {
-			edges[pending->at] =
-				authentic(worker, mbuf, pending, &burst->ops[first + i]);
+			edges[pending->at] = authentic(worker, mbuf, pending,
+						       &burst->ops[first + i], burst, &run);
 		} else {
 			worker->sa[sa->id].replays++;
 			edges[pending->at] = pw_stage_drop(mbuf, PW_DROP_ESP_REPLAY);
 		}
 	}
+	run_count(worker, &run);
 }
 
 /* The engine opens what no port has. */
@@ -464,6 +538,19 @@ static void open_burst(struct pw_worker *worker, struct burst *burst)
 	}
 }
 
+/* Of packets out of tunnel mode, those that no policy lets in go no further. */
+static void inside_input(struct pw_worker *worker, void **objs, rte_edge_t *edges,
+			 const struct pw_esp_inside *inside)
+{
+	enum pw_drop drops[BURST];
+
+	pw_esp_tunnel_admit(worker, objs, inside, drops);
+	for (uint16_t i = 0; i < inside->count; i++)
+		if (unlikely(drops[i] != PW_DROP_NONE))
+			edges[inside->at[i]] =
+				refuse(worker, objs[inside->at[i]], inside->sas[i], drops[i]);
+}
+
 static void burst_input(struct pw_worker *worker, void **objs, rte_edge_t *edges, uint16_t n)
 {
 	struct burst burst;
@@ -471,6 +558,7 @@ static void burst_input(struct pw_worker *worker, void **objs, rte_edge_t *edges
 
 	burst.count = 0;
 	burst.opened = 0;
+	burst.inside.count = 0;
 	prefetch(worker, objs, n);
 	gather(worker, objs, edges, n, &burst);
 	open_burst(worker, &burst);
@@ -489,6 +577,8 @@ static void burst_input(struct pw_worker *worker, void **objs, rte_edge_t *edges
 			last = i + 1;
 		}
 	}
+	if (unlikely(burst.inside.count))
+		inside_input(worker, objs, edges, &burst.inside);
 }
 
 static uint16_t esp_input(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)

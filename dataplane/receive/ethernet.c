@@ -59,30 +59,6 @@ static rte_edge_t ip(struct rte_mbuf *mbuf, const struct pw_interface *interface
 	return v6 ? EDGE_IPV6 : EDGE_IPV4;
 }
 
-/* What one interface's packets, one after the other, add to its counters. */
-struct tally {
-	uint32_t interface;
-	uint64_t packets, bytes;
-};
-
-static void tally_count(struct pw_worker *worker, struct tally *tally)
-{
-	worker->counters[tally->interface].rx_packets += tally->packets;
-	worker->counters[tally->interface].rx_bytes += tally->bytes;
-	tally->packets = tally->bytes = 0;
-}
-
-static inline void tally_add(struct pw_worker *worker, struct tally *tally, uint32_t interface,
-			     uint32_t bytes)
-{
-	if (unlikely(tally->interface != interface)) {
-		tally_count(worker, tally);
-		tally->interface = interface;
-	}
-	tally->packets++;
-	tally->bytes += bytes;
-}
-
 /* What the last frame's port and interface were: a burst rarely has more than a few of each. */
 struct recent {
 	uint16_t port;
@@ -109,8 +85,8 @@ static const struct pw_interface *interface_of(struct recent *recent, uint32_t i
 	return recent->entry;
 }
 
-static rte_edge_t frame(struct pw_worker *worker, struct recent *recent, struct tally *tally,
-			struct rte_mbuf *mbuf)
+static __rte_noinline rte_edge_t frame(struct pw_worker *worker, struct recent *recent,
+				       struct rte_mbuf *mbuf)
 {
 	struct pw_packet *packet = pw_packet(mbuf);
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
@@ -145,7 +121,8 @@ static rte_edge_t frame(struct pw_worker *worker, struct recent *recent, struct 
 	interface = interface_of(recent, packet->interface);
 	if (unlikely(!(interface->flags & PW_INTERFACE_UP)))
 		return pw_stage_drop(mbuf, PW_DROP_INTERFACE_DOWN);
-	tally_add(worker, tally, packet->interface, mbuf->pkt_len);
+	worker->counters[packet->interface].rx_packets++;
+	worker->counters[packet->interface].rx_bytes += mbuf->pkt_len;
 	packet->vrf = interface->vrf;
 	mbuf->l2_len = header;
 	if (unlikely(!rte_is_same_ether_addr(&ether->dst_addr,
@@ -170,7 +147,8 @@ static rte_edge_t frame(struct pw_worker *worker, struct recent *recent, struct 
 /* First octets of addresses that are neither sources nor destinations: see pw_ipv4_check(). */
 static const uint8_t no_octet[256] = {[0] = 1, [127] = 1, [224 ... 255] = 1};
 
-static void entry_compose(struct pw_entry *entry, uint16_t port, uint16_t vlan, uint32_t generation)
+static __rte_noinline void entry_compose(struct pw_entry *entry, uint16_t port, uint16_t vlan,
+					 uint32_t generation)
 {
 	const struct pw_port_table *table = pw_port_get(port);
 	const struct pw_interface *interface;
@@ -184,7 +162,8 @@ static void entry_compose(struct pw_entry *entry, uint16_t port, uint16_t vlan, 
 	vrf = pw_vrf_get(interface->vrf);
 	entry->vrf = interface->vrf;
 	memcpy(&entry->mac, interface->mac, sizeof(interface->mac));
-	if (interface->flags & PW_INTERFACE_UP && vrf)
+	/* Policies come first: ipv4-lookup sees to it. */
+	if (interface->flags & PW_INTERFACE_UP && vrf && !vrf->spd)
 		entry->lpm4 = vrf->lpm4;
 }
 
@@ -193,9 +172,8 @@ static void entry_compose(struct pw_entry *entry, uint16_t port, uint16_t vlan, 
  * up. Returns where it entered; or NULL, when nothing has changed and frame() will say what it is.
  * Written for few instructions; what passes here, passes there too.
  */
-static inline const struct pw_entry *plain(struct pw_worker *worker, struct tally *tally,
-					   uint32_t generation, struct rte_mbuf *mbuf,
-					   uint32_t *address)
+static inline const struct pw_entry *plain(struct pw_worker *worker, uint32_t generation,
+					   struct rte_mbuf *mbuf, uint32_t *address)
 {
 	struct pw_packet *packet = pw_packet(mbuf);
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
@@ -229,10 +207,9 @@ static inline const struct pw_entry *plain(struct pw_worker *worker, struct tall
 	ip = (const struct rte_ipv4_hdr *)(data + header);
 	room = mbuf->data_len - header;
 	total = rte_be_to_cpu_16(ip->total_length);
-	if (unlikely(total < sizeof(*ip) || total > room || pw_ipv4_sum(ip) != 0xffff ||
+	if (unlikely(total < sizeof(*ip) || total > room || !pw_ipv4_sum_is_right(ip) ||
 		     no_octet[ip->src_addr & 0xff] | no_octet[ip->dst_addr & 0xff]))
 		return NULL;
-	tally_add(worker, tally, entry->interface, mbuf->data_len);
 	mbuf->l2_len = header;
 	mbuf->data_off += header;
 	pw_stage_trim(mbuf, total);
@@ -243,30 +220,53 @@ static inline const struct pw_entry *plain(struct pw_worker *worker, struct tall
 	return entry;
 }
 
-static void burst_input(struct pw_worker *worker, struct recent *recent, struct tally *tally,
-			uint32_t generation, void **objs, rte_edge_t *edges, uint16_t n)
+/* What packets of one entry, one after the other, add to its interface's counters. */
+static inline void count(struct pw_worker *worker, const struct pw_entry *entry, uint32_t packets,
+			 uint32_t bytes)
 {
-	struct pw_lookup_burst burst;
+	worker->counters[entry->interface].rx_packets += packets;
+	worker->counters[entry->interface].rx_bytes += bytes;
+}
 
-	burst.count = 0;
+static void burst_input(struct pw_worker *worker, struct recent *recent, uint32_t generation,
+			void **objs, rte_edge_t *edges, uint16_t n)
+{
+	/* Those before the first packet's count nothing. Sums and index in registers: what is
+	 * added up in memory waits for its own last store. */
+	const struct pw_entry *last = worker->entries;
+	uint32_t packets = 0, bytes = 0;
+	struct pw_lookup_burst burst;
+	uint16_t found = 0;
+
 	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *mbuf = objs[i];
+		uint16_t length = mbuf->data_len;
 		const struct pw_entry *entry;
 
 		if (i + 4 < n)
 			rte_prefetch0(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i + 4], void *));
-		entry = plain(worker, tally, generation, objs[i], &burst.addresses[burst.count]);
+		entry = plain(worker, generation, mbuf, &burst.addresses[found]);
 		if (unlikely(!entry)) {
-			edges[i] = frame(worker, recent, tally, objs[i]);
+			edges[i] = frame(worker, recent, mbuf);
 			continue;
 		}
-		if (is_esp(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i], const void *))) {
+		if (unlikely(entry != last)) {
+			count(worker, last, packets, bytes);
+			last = entry;
+			packets = bytes = 0;
+		}
+		packets++;
+		bytes += length;
+		if (is_esp(rte_pktmbuf_mtod(mbuf, const void *))) {
 			edges[i] = EDGE_ESP;
 			continue;
 		}
-		burst.lpms[burst.count] = entry->lpm4;
-		burst.mbufs[burst.count] = objs[i];
-		burst.at[burst.count++] = i;
+		burst.lpms[found] = entry->lpm4;
+		burst.mbufs[found] = mbuf;
+		burst.at[found++] = i;
 	}
+	count(worker, last, packets, bytes);
+	burst.count = found;
 	pw_lookup4_burst(worker, &burst, edges, EDGE_IPV4);
 }
 
@@ -276,13 +276,11 @@ static uint16_t ethernet_input(struct rte_graph *graph, struct rte_node *node, v
 	uint32_t generation = __atomic_load_n(&pw_slots_generation, __ATOMIC_ACQUIRE);
 	struct pw_worker *worker = pw_worker();
 	struct recent recent = {.port = PW_PORT_NONE, .entry = pw_interface_get(0)};
-	struct tally tally = {0};
 	rte_edge_t edges[n];
 
 	for (uint16_t i = 0; i < n; i += PW_LOOKUP_BURST)
-		burst_input(worker, &recent, &tally, generation, &objs[i], &edges[i],
+		burst_input(worker, &recent, generation, &objs[i], &edges[i],
 			    RTE_MIN(n - i, PW_LOOKUP_BURST));
-	tally_count(worker, &tally);
 	pw_stage_next(graph, node, edges, objs, n);
 	return n;
 }

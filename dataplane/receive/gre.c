@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * gre-input: GRE (RFC 2784, 2890) and MPLS-in-IP (RFC 4023), addressed to this PE. Only known
- * endpoints of a tunnel, with its key, get past this stage (RFC 4023 8.2, RFC 4797).
+ * gre-input: GRE (RFC 2784, 2890), MPLS-in-IP (RFC 4023) and IP in IP (RFC 2003, 2473, 4213),
+ * addressed to this PE. Only known endpoints of a tunnel, with its key, get past this stage
+ * (RFC 4023 8.2, RFC 4797, RFC 4213 3.6).
  */
 #include "dataplane/receive/ip.h"
 #include "dataplane/table/endpoint.h"
@@ -14,6 +15,7 @@ enum edge {
 	EDGE_MPLS,
 	EDGE_IPV4,
 	EDGE_IPV6,
+	EDGE_PUNT,
 };
 
 #define GRE_CHECKSUM 0x8000
@@ -97,10 +99,56 @@ static enum pw_drop miss(const struct pw_endpoint_key *key)
 	}
 }
 
-/* RFC 6040 4.2: the more severe of the two marks; a mark the inner side cannot carry is a drop. */
-static enum pw_drop ecn(struct rte_mbuf *mbuf, bool congestion)
+/*
+ * RFC 4213 3.6 and RFC 3964 5.1: what nobody can have sent, or what would come back out of a
+ * tunnel by itself. The rest of what no router forwards is the header checks'.
+ */
+static bool martian(const struct rte_mbuf *mbuf, bool v6)
 {
-	return congestion ? pw_ip_mark_congestion(mbuf) : PW_DROP_NONE;
+	if (v6) {
+		const struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv6_hdr *);
+
+		return pw_ipv6_is_tunnel_martian(ip->src_addr) ||
+		       pw_ipv6_is_6to4_martian(ip->dst_addr);
+	}
+	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *);
+
+	return pw_ipv4_is_martian_source(rte_be_to_cpu_32(ip->src_addr));
+}
+
+/* IP in IP: the protocol number says what is inside. */
+static enum pw_drop ip_in_ip(const struct rte_mbuf *mbuf, const struct pw_endpoint *endpoint,
+			     bool v6)
+{
+	uint16_t header = v6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr);
+
+	if (!(endpoint->flags & (v6 ? PW_ENDPOINT_INNER6 : PW_ENDPOINT_INNER4)))
+		return PW_DROP_TUNNEL_PAYLOAD;
+	if (mbuf->data_len >= header && pw_ip_version(mbuf) == (v6 ? 6 : 4) && martian(mbuf, v6))
+		return PW_DROP_TUNNEL_MARTIAN;
+	return PW_DROP_NONE; /* or the header check's */
+}
+
+/*
+ * For the tunnel's kernel face: what never leaves its link (routing protocols, neighbour
+ * discovery). Multicast is what the header check refused for its addresses, but is whole otherwise.
+ */
+static bool is_of_the_link(const struct rte_mbuf *mbuf, enum pw_drop drop, bool v6)
+{
+	if (v6) {
+		const struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv6_hdr *);
+
+		if (drop == PW_DROP_NONE)
+			return pw_ipv6_is_link_local(ip->src_addr) ||
+			       pw_ipv6_is_link_local(ip->dst_addr);
+		return drop == PW_DROP_IPV6_ADDRESS && ip->dst_addr[0] == 0xff &&
+		       (ip->dst_addr[1] & 0xf) == 2 && ip->src_addr[0] != 0xff &&
+		       !pw_ipv6_is_loopback_or_any(ip->src_addr);
+	}
+	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *);
+
+	return drop == PW_DROP_IPV4_ADDRESS && rte_be_to_cpu_32(ip->dst_addr) >> 8 == 0xe00000 &&
+	       !pw_ipv4_is_martian_source(rte_be_to_cpu_32(ip->src_addr));
 }
 
 static rte_edge_t inner_ip(struct rte_mbuf *mbuf, const struct pw_interface *tunnel, uint8_t tos,
@@ -112,7 +160,9 @@ static rte_edge_t inner_ip(struct rte_mbuf *mbuf, const struct pw_interface *tun
 	packet->vrf = tunnel->vrf;
 	packet->sa = 0; /* a tunnel within this one is not what the SA protects */
 	if (drop == PW_DROP_NONE)
-		drop = ecn(mbuf, (tos & 3) == 3);
+		drop = pw_ip_ecn_decapsulate(mbuf, tos & 3);
+	if (unlikely(tunnel->flags & PW_INTERFACE_FACE) && is_of_the_link(mbuf, drop, v6))
+		return EDGE_PUNT;
 	if (drop == PW_DROP_NONE && v6) {
 		const struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv6_hdr *);
 
@@ -165,8 +215,11 @@ static rte_edge_t decapsulate(struct pw_worker *worker, struct recent *recent,
 		drop = gre_parse(mbuf, &key, &gre);
 		if (drop != PW_DROP_NONE)
 			return pw_stage_drop(mbuf, drop);
-	} else {
+	} else if (protocol == IPPROTO_MPLS) {
 		key.flags = PW_ENDPOINT_MATCH_MPLS_IN_IP;
+	} else {
+		key.flags = PW_ENDPOINT_MATCH_IP;
+		gre.protocol = protocol == IPPROTO_IPV6 ? RTE_ETHER_TYPE_IPV6 : RTE_ETHER_TYPE_IPV4;
 	}
 	id = find(recent, &key);
 	if (unlikely(!id))
@@ -187,10 +240,14 @@ static rte_edge_t decapsulate(struct pw_worker *worker, struct recent *recent,
 	rte_pktmbuf_adj(mbuf, gre.offset);
 	worker->counters[endpoint->interface].rx_packets++;
 	worker->counters[endpoint->interface].rx_bytes += mbuf->pkt_len;
+	if (endpoint->encapsulation == PW_ENCAPSULATION_IP) {
+		drop = ip_in_ip(mbuf, endpoint, protocol == IPPROTO_IPV6);
+		if (drop != PW_DROP_NONE)
+			return pw_stage_drop(mbuf, drop);
+	}
 	switch (gre.protocol) {
 	case RTE_ETHER_TYPE_MPLS:
-		if (endpoint->flags & PW_ENDPOINT_TOS_INHERIT && (tos & 3) == 3)
-			packet->flags |= PW_PACKET_CE;
+		packet->ecn = tos & 3;
 		return EDGE_MPLS;
 	case RTE_ETHER_TYPE_IPV4:
 		return inner_ip(mbuf, tunnel, tos, false);
@@ -212,4 +269,5 @@ static uint16_t gre_input(struct rte_graph *graph, struct rte_node *node, void *
 	return n;
 }
 
-PW_STAGE(gre_input, "gre-input", gre_input, "drop", "mpls-input", "ipv4-lookup", "ipv6-lookup")
+PW_STAGE(gre_input, "gre-input", gre_input, "drop", "mpls-input", "ipv4-lookup", "ipv6-lookup",
+	 "kernel-punt")

@@ -4,8 +4,18 @@
 
 #include "dataplane/stage.h"
 
-/** Ones' complement sum of a header without options, folded: 0xffff when it is right. */
-static inline uint16_t pw_ipv4_sum(const struct rte_ipv4_hdr *ip)
+/* The two bits of the ECN field (RFC 3168 5). */
+#define PW_ECN_NOT_ECT 0
+#define PW_ECN_ECT1    1
+#define PW_ECN_ECT0    2
+#define PW_ECN_CE      3
+
+/**
+ * Is the checksum of a header without options right? The ones' complement sum must be 0xffff: a
+ * multiple of 0xffff, since a header with a version is not all zeroes. 2^16 is 1 modulo 0xffff, so
+ * it does not matter in which pieces it is added up; and a multiple is told without folding.
+ */
+static inline bool pw_ipv4_sum_is_right(const struct rte_ipv4_hdr *ip)
 {
 	uint64_t first, second, sum;
 	uint32_t last;
@@ -14,10 +24,7 @@ static inline uint16_t pw_ipv4_sum(const struct rte_ipv4_hdr *ip)
 	memcpy(&second, (const uint8_t *)ip + 8, sizeof(second));
 	memcpy(&last, (const uint8_t *)ip + 16, sizeof(last));
 	sum = (first & 0xffffffff) + (first >> 32) + (second & 0xffffffff) + (second >> 32) + last;
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)((sum & 0xffff) + (sum >> 16));
+	return sum % 0xffff == 0;
 }
 
 /**
@@ -35,7 +42,7 @@ static inline enum pw_drop pw_ipv4_check(struct rte_mbuf *mbuf)
 		return PW_DROP_IPV4_HEADER;
 	if (likely(ip->version_ihl == RTE_IPV4_VHL_DEF)) {
 		header = sizeof(*ip);
-		if (unlikely(pw_ipv4_sum(ip) != 0xffff))
+		if (unlikely(!pw_ipv4_sum_is_right(ip)))
 			return PW_DROP_IPV4_CHECKSUM;
 	} else {
 		if (ip->version_ihl >> 4 != 4)
@@ -90,30 +97,70 @@ static inline enum pw_drop pw_ipv6_check(struct rte_mbuf *mbuf)
 	return PW_DROP_NONE;
 }
 
-/**
- * Sets congestion experienced on an IP packet whose outer header said so (RFC 6040 4.2): not on
- * one that is not ECN-capable, which is dropped.
- */
-static inline enum pw_drop pw_ip_mark_congestion(struct rte_mbuf *mbuf)
+/* RFC 6040 4.2, figure 4, for an outer ECT(1) or CE. */
+static inline enum pw_drop pw_ip_ecn_change(struct rte_mbuf *mbuf, uint8_t outer)
 {
-	if (pw_ip_version(mbuf) == 6) {
-		struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod(mbuf, struct rte_ipv6_hdr *);
-
-		if (!(ip->vtc_flow & RTE_BE32(3u << 20)))
-			return PW_DROP_TUNNEL_ECN;
-		ip->vtc_flow |= RTE_BE32(3u << 20);
-		return PW_DROP_NONE;
-	}
-	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, struct rte_ipv4_hdr *);
+	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	bool v6 = pw_ip_version(mbuf) == 6;
+	uint8_t inner = (v6 ? data[1] >> 4 : data[1]) & 3;
 	uint16_t old, new;
 
-	if (!(ip->type_of_service & 3))
-		return PW_DROP_TUNNEL_ECN;
-	memcpy(&old, ip, 2);
-	ip->type_of_service |= 3;
-	memcpy(&new, ip, 2);
-	ip->hdr_checksum = pw_checksum_update(ip->hdr_checksum, old, new);
+	if (inner == PW_ECN_NOT_ECT)
+		return outer == PW_ECN_CE ? PW_DROP_TUNNEL_ECN : PW_DROP_NONE;
+	if (outer == PW_ECN_ECT1 && inner != PW_ECN_ECT0)
+		return PW_DROP_NONE;
+	memcpy(&old, data, 2);
+	data[1] ^= (uint8_t)((inner ^ outer) << (v6 ? 4 : 0));
+	memcpy(&new, data, 2);
+	if (!v6) {
+		struct rte_ipv4_hdr *ip = (void *)data;
+
+		ip->hdr_checksum = pw_checksum_update(ip->hdr_checksum, old, new);
+	}
 	return PW_DROP_NONE;
+}
+
+/**
+ * Gives an IP packet that came out of a tunnel what the outer header's ECN field says, whatever
+ * the tunnel's other end put there (RFC 6040 4.2): PW_DROP_TUNNEL_ECN when that is congestion
+ * experienced and the packet is not ECN-capable.
+ */
+static inline enum pw_drop pw_ip_ecn_decapsulate(struct rte_mbuf *mbuf, uint8_t outer)
+{
+	/* Not-ECT and ECT(0) change nothing. */
+	return likely(!(outer & 1)) ? PW_DROP_NONE : pw_ip_ecn_change(mbuf, outer);
+}
+
+/** 0/8, 127/8, class D and E; host order. */
+static inline bool pw_ipv4_is_martian_source(uint32_t source)
+{
+	return source >> 24 == 0 || source >> 24 == 127 || source >> 28 >= 14;
+}
+
+/** 2002:V4ADDR::/48 (6to4) of an IPv4 address that is no global unicast one (RFC 3964 5.1). */
+static inline bool pw_ipv6_is_6to4_martian(const uint8_t *address)
+{
+	uint8_t a = address[2], b = address[3];
+
+	if (address[0] != 0x20 || address[1] != 0x02)
+		return false;
+	return a == 0 || a == 10 || a == 127 || a >= 224 || (a == 169 && b == 254) ||
+	       (a == 172 && b >> 4 == 1) || (a == 192 && b == 168);
+}
+
+/**
+ * No source of a packet in a 6in4 tunnel (RFC 4213 3.6): multicast, ::/96 (unspecified, loopback,
+ * IPv4-compatible), ::ffff:0:0/96 (IPv4-mapped), or 6to4 of no global IPv4 address.
+ */
+static inline bool pw_ipv6_is_tunnel_martian(const uint8_t *address)
+{
+	uint64_t high;
+	uint32_t third;
+
+	memcpy(&high, address, sizeof(high));
+	memcpy(&third, address + 8, sizeof(third));
+	return address[0] == 0xff || (!high && (!third || third == RTE_BE32(0xffff))) ||
+	       pw_ipv6_is_6to4_martian(address);
 }
 
 /** fe80::/10: never leaves its link (RFC 4291 2.5.6), so never crosses a tunnel either. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /** local-input: addressed to this PE: tunnels, pings, or the kernel's business. */
 #include "dataplane/receive/ip.h"
+#include "dataplane/table/endpoint.h"
 
 #include <netinet/in.h>
 #include <rte_icmp.h>
@@ -24,14 +25,15 @@ enum edge {
 #define PORT_ESP_IN_UDP     4500
 
 /*
- * Came straight off the wire of a port whose kernel face takes what the PE itself is asked for.
- * What came through a tunnel has no kernel to go to.
+ * Came straight off the wire of a port, or without labels through a tunnel, whose kernel face
+ * takes what the PE itself is asked for.
  */
-static const struct pw_interface *kernel_face(const struct pw_packet *packet)
+static const struct pw_interface *kernel_face(struct rte_mbuf *mbuf)
 {
+	const struct pw_packet *packet = pw_packet(mbuf);
 	const struct pw_interface *interface = pw_interface_get(packet->interface);
 
-	if (packet->endpoint || interface->vrf != packet->vrf)
+	if (interface->vrf != packet->vrf || (packet->endpoint && *pw_packet_label(mbuf)))
 		return NULL;
 	if (interface->flags & (PW_INTERFACE_NATIVE | PW_INTERFACE_FACE))
 		return interface;
@@ -97,13 +99,17 @@ static rte_edge_t to_esp(struct rte_mbuf *mbuf)
 static rte_edge_t dispatch(struct rte_mbuf *mbuf, uint8_t protocol, uint16_t header, bool fragment)
 {
 	const struct pw_packet *packet = pw_packet(mbuf);
-	const struct pw_interface *face = kernel_face(packet);
+	const struct pw_interface *face = kernel_face(mbuf);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, header);
 	bool v6 = pw_ip_version(mbuf) == 6;
 	bool echo;
 
-	if (protocol == IPPROTO_GRE || protocol == IPPROTO_MPLS)
+	if (protocol == IPPROTO_GRE || protocol == IPPROTO_MPLS ||
+	    ((protocol == IPPROTO_IPV6 || protocol == IPPROTO_IPIP) && pw_tunnel_ip_ends)) {
+		/* An SA in tunnel mode that it came by does not protect tunnels within. */
+		pw_packet(mbuf)->sa = 0;
 		return fragment ? EDGE_REASSEMBLY : EDGE_GRE;
+	}
 	if (protocol == IPPROTO_ESP)
 		return fragment ? EDGE_REASSEMBLY : to_esp(mbuf);
 	if (protocol == IPPROTO_UDP && !fragment && is_esp_in_udp(mbuf, header)) {

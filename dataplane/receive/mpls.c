@@ -8,6 +8,7 @@
 #include "dataplane/table/endpoint.h"
 #include "dataplane/table/label.h"
 #include "dataplane/table/nexthop.h"
+#include "dataplane/table/vrf.h"
 
 enum edge {
 	EDGE_DROP = PW_STAGE_DROP,
@@ -79,9 +80,7 @@ static enum pw_drop expose_ip(struct rte_mbuf *mbuf, bool *v6)
 	default:
 		return PW_DROP_MPLS_PAYLOAD;
 	}
-	if (drop == PW_DROP_NONE && unlikely(pw_packet(mbuf)->flags & PW_PACKET_CE))
-		drop = pw_ip_mark_congestion(mbuf);
-	return drop;
+	return drop != PW_DROP_NONE ? drop : pw_ip_ecn_decapsulate(mbuf, pw_packet(mbuf)->ecn);
 }
 
 /* The last label is off and the packet goes on in a VRF. */
@@ -136,13 +135,27 @@ static bool hop(struct rte_mbuf *mbuf, bool v6)
 	return true;
 }
 
+/* What leaves the VRF that the next hop is in leaves by policies. */
+static bool has_policies(const struct pw_nexthop *nexthop, uint16_t *index)
+{
+	const struct pw_vrf *vrf;
+
+	*index = pw_interface_get(nexthop->interface)->vrf;
+	vrf = pw_vrf_get(*index);
+	return vrf && vrf->spd;
+}
+
 /* The last label is off: an IP packet for the next hop, at the cost of one TTL as in Linux. */
 static rte_edge_t pop_ip_towards(struct rte_mbuf *mbuf, const struct pw_nexthop *nexthop,
 				 bool uniform, uint8_t ttl)
 {
 	enum pw_drop drop;
+	uint16_t vrf;
 	bool v6;
 
+	/* Policies come before the way, and go with the VRF's routes. */
+	if (unlikely(has_policies(nexthop, &vrf)))
+		return into_vrf(mbuf, vrf, uniform, (uint8_t)(ttl + 1));
 	drop = expose_ip(mbuf, &v6);
 	if (drop != PW_DROP_NONE)
 		return pw_stage_drop(mbuf, drop);

@@ -10,10 +10,11 @@ enum edge {
 	EDGE_IPV4,
 	EDGE_IPV6,
 	EDGE_TRANSMIT,
+	EDGE_TUNNEL,
 };
 
-/* Packets from the control thread (released for their neighbour, or the kernel's own) and from
- * other workers. */
+/* Packets from the control thread (released for their neighbour, or the kernel's own, for a
+ * tunnel without a port) and from other workers. */
 static uint16_t injected(struct rte_graph *graph, struct rte_node *node, struct pw_worker *worker)
 {
 	void *objs[PW_BURST];
@@ -25,6 +26,8 @@ static uint16_t injected(struct rte_graph *graph, struct rte_node *node, struct 
 
 		if (pw_packet(mbuf)->flags & PW_PACKET_RELEASED)
 			edge = pw_ip_version(mbuf) == 6 ? EDGE_IPV6 : EDGE_IPV4;
+		else if (pw_packet(mbuf)->port == PW_PORT_NONE)
+			edge = EDGE_TUNNEL;
 		rte_node_enqueue_x1(graph, node, edge, mbuf);
 	}
 	return n;
@@ -61,4 +64,4 @@ static uint16_t port_receive(struct rte_graph *graph, struct rte_node *node, voi
 }
 
 PW_STAGE_FLAGS(port_receive, "port-receive", port_receive, RTE_NODE_SOURCE_F, "drop",
-	       "ethernet-input", "ipv4-lookup", "ipv6-lookup", "port-transmit")
+	       "ethernet-input", "ipv4-lookup", "ipv6-lookup", "port-transmit", "tunnel-output")

@@ -35,6 +35,13 @@ static bool plausible(uint32_t offset, uint32_t length, bool more)
 	return offset + length <= UINT16_MAX && length > 0;
 }
 
+/* Of a fragment: what is looked at when all are there and their headers are gone. */
+static void note(struct rte_mbuf *mbuf, uint8_t protocol, uint8_t tos)
+{
+	pw_packet(mbuf)->icmp_code = protocol;                  /* for same_kind() */
+	pw_packet(mbuf)->icmp_type = (uint8_t)(1 << (tos & 3)); /* for ecn() */
+}
+
 static struct rte_mbuf *reassemble4(struct pw_worker *worker, struct rte_mbuf *mbuf,
 				    enum pw_drop *drop)
 {
@@ -47,7 +54,7 @@ static struct rte_mbuf *reassemble4(struct pw_worker *worker, struct rte_mbuf *m
 		*drop = PW_DROP_REASSEMBLY_LENGTH;
 		return NULL;
 	}
-	pw_packet(mbuf)->icmp_code = ip->next_proto_id; /* for same_kind() */
+	note(mbuf, ip->next_proto_id, ip->type_of_service);
 	mbuf->l2_len = 0;
 	mbuf->l3_len = header;
 	return rte_ipv4_frag_reassemble_packet(worker->fragments[pw_packet(mbuf)->vrf != 0],
@@ -67,6 +74,7 @@ static struct rte_mbuf *reassemble6(struct pw_worker *worker, struct rte_mbuf *m
 		*drop = PW_DROP_REASSEMBLY_LENGTH;
 		return NULL;
 	}
+	note(mbuf, 0, (uint8_t)(rte_be_to_cpu_32(ip->vtc_flow) >> 20));
 	mbuf->l2_len = 0;
 	mbuf->l3_len = sizeof(*ip) + sizeof(*fragment);
 	return rte_ipv6_frag_reassemble_packet(worker->fragments[pw_packet(mbuf)->vrf != 0],
@@ -86,6 +94,23 @@ static bool same_kind(struct rte_mbuf *chain)
 		    pw_packet(segment)->icmp_code != packet->icmp_code)
 			return false;
 	return true;
+}
+
+/*
+ * RFC 3168 5.3: congestion that one fragment met is the packet's; where another one is not
+ * ECN-capable there is no such packet.
+ */
+static bool ecn(struct rte_mbuf *chain)
+{
+	uint8_t *tos = rte_pktmbuf_mtod_offset(chain, uint8_t *, 1);
+	unsigned int fields = 0;
+
+	for (struct rte_mbuf *segment = chain; segment; segment = segment->next)
+		fields |= pw_packet(segment)->icmp_type;
+	if (!(fields & 1 << PW_ECN_CE))
+		return true;
+	*tos |= (uint8_t)(pw_ip_version(chain) == 6 ? PW_ECN_CE << 4 : PW_ECN_CE);
+	return !(fields & 1 << PW_ECN_NOT_ECT);
 }
 
 /* RFC 6946: a fragment that is the whole packet waits for no other. */
@@ -156,6 +181,8 @@ static struct rte_mbuf *whole(struct pw_worker *worker, struct rte_mbuf *mbuf, r
 	/* Fragments but the head are accounted for here; the head lives on as the packet. */
 	if (!same_kind(chain))
 		drop = PW_DROP_REASSEMBLY_VRF;
+	else if (!ecn(chain))
+		drop = PW_DROP_REASSEMBLY_ECN;
 	else
 		flat = flatten(chain, &drop);
 	if (!flat) {

@@ -13,6 +13,7 @@
 
 struct pw_slots pw_endpoints;
 uint32_t pw_endpoint_sequence[PW_ENDPOINTS];
+uint32_t pw_tunnel_ip_ends;
 
 /*
  * Open addressing with linear probing over endpoint ids. A reader compares with the match that
@@ -214,7 +215,8 @@ static struct pw_endpoint_key any_key(const struct pw_endpoint_key *key)
 
 	memset(any.remote, 0, sizeof(any.remote));
 	any.key = 0;
-	any.flags = (key->flags & PW_ENDPOINT_MATCH_MPLS_IN_IP) | PW_ENDPOINT_MATCH_ANY_KEY;
+	any.flags = (key->flags & (PW_ENDPOINT_MATCH_MPLS_IN_IP | PW_ENDPOINT_MATCH_IP)) |
+		    PW_ENDPOINT_MATCH_ANY_KEY;
 	return any;
 }
 
@@ -279,6 +281,8 @@ int pw_tunnel_end_bind(const struct pw_endpoint_key *key)
 	ret = end_take(&any);
 	if (ret)
 		end_drop(&end);
+	else if (key->flags & PW_ENDPOINT_MATCH_IP)
+		__atomic_fetch_add(&pw_tunnel_ip_ends, 1, __ATOMIC_RELAXED);
 	return ret;
 }
 
@@ -290,4 +294,6 @@ void pw_tunnel_end_unbind(const struct pw_endpoint_key *key)
 	memset(end.remote, 0, sizeof(end.remote));
 	end_drop(&end);
 	end_drop(&any);
+	if (key->flags & PW_ENDPOINT_MATCH_IP)
+		__atomic_fetch_sub(&pw_tunnel_ip_ends, 1, __ATOMIC_RELAXED);
 }

@@ -18,6 +18,8 @@
 enum pw_encapsulation {
 	PW_ENCAPSULATION_GRE,        /* RFC 2784, 2890; MPLS, IPv4 or IPv6 inside */
 	PW_ENCAPSULATION_MPLS_IN_IP, /* RFC 4023, protocol 137; MPLS only */
+	PW_ENCAPSULATION_IP,         /* IP in IP: protocol 4 or 41 (RFC 2003, 2473, 4213), or an SA
+				      * in tunnel mode, whose packets look the same on the wire */
 };
 
 #define PW_ENDPOINT_IPV6             0x01 /* outer header is IPv6 */
@@ -28,6 +30,11 @@ enum pw_encapsulation {
 #define PW_ENDPOINT_CHECKSUM         0x20 /* GRE checksum sent */
 #define PW_ENDPOINT_SEQUENCE         0x40 /* GRE sequence numbers sent (RFC 2890) */
 #define PW_ENDPOINT_UNIFORM_IN       0x80 /* inward TTL model is uniform (else pipe / short pipe) */
+#define PW_ENDPOINT_DF_INHERIT       0x100  /* instead of DF: as the inner IPv4 header has it */
+#define PW_ENDPOINT_NO_ECN           0x200  /* outer ECN field is 0, whatever is inside */
+#define PW_ENDPOINT_IPSEC            0x400  /* of an SA in tunnel mode: nothing comes in by it */
+#define PW_ENDPOINT_INNER4           0x800  /* IP in IP: IPv4 inside is taken and sent */
+#define PW_ENDPOINT_INNER6           0x1000 /* IP in IP: IPv6 inside is taken and sent */
 
 #define PW_PROTECT_OUT               0x01 /* policy: only with an SA; without one it is dropped */
 #define PW_PROTECT_IN                0x02 /* policy: what comes in clear is dropped */
@@ -36,6 +43,7 @@ enum pw_encapsulation {
 
 #define PW_ENDPOINT_MATCH_MPLS_IN_IP 0x01 /* in pw_endpoint_key.flags only */
 #define PW_ENDPOINT_MATCH_ANY_KEY    0x02 /* inside the table only */
+#define PW_ENDPOINT_MATCH_IP         0x04 /* protocol 4 or 41; in pw_endpoint_key.flags only */
 
 /** What a packet from a tunnel is matched by. All in network byte order but vrf. */
 struct pw_endpoint_key {
@@ -49,10 +57,9 @@ struct pw_endpoint_key {
 static_assert(sizeof(struct pw_endpoint_key) == 40, "hashed as bytes");
 
 struct pw_endpoint {
-	uint8_t flags; /* PW_ENDPOINT_* */
+	uint16_t flags; /* PW_ENDPOINT_* */
 	uint8_t encapsulation;
 	uint8_t header_len; /* bytes of header[]: outer IP, and GRE */
-	uint8_t ip_len;     /* bytes of the outer IP header within: 20 or 40 */
 	uint8_t ttl;        /* outer TTL or hop limit; the fallback where it is inherited */
 	uint8_t tos;
 	uint16_t mtu;       /* largest payload, label stack included, in bytes */
@@ -63,15 +70,17 @@ struct pw_endpoint {
 	uint32_t underlay;  /* next hop of the outer packet (0: no route to the remote) */
 	uint32_t id;
 	struct pw_endpoint_key match; /* inward */
-	/* Further lines: outward. IPv4: total length, id and checksum zero, partial_sum is the
-	 * ones' complement sum of the rest as 16-bit network-order words (host order, folded to 17
-	 * bits at most). UDP and ESP, where there is an SA: ports and SPI, the rest zero. GRE:
-	 * flags, and the key where there is one; protocol, checksum and sequence zero. */
+	/* Further lines: outward. IP in IP in clear: the protocol is 4, which workers change. IPv4:
+	 * total length, id and checksum zero, partial_sum is the ones' complement sum of the rest
+	 * as 16-bit network-order words (host order, folded to 17 bits at most). UDP and ESP, where
+	 * there is an SA: ports and SPI, the rest zero. GRE: flags, and the key where there is one;
+	 * protocol, checksum and sequence zero. */
 	uint8_t header[PW_ENDPOINT_HEADER_MAX];
 	uint32_t partial_sum;
 	uint32_t sa;    /* protects what is sent; 0 = none */
 	uint8_t gre_at; /* where in header[] GRE begins, or what would follow it */
-	uint8_t spare[31];
+	uint8_t ip_len; /* bytes of the outer IP header within header[]: 20 or 40 */
+	uint8_t spare[30];
 };
 static_assert(sizeof(struct pw_endpoint) == 192, "three cache lines");
 
@@ -91,6 +100,9 @@ enum pw_endpoint_miss {
 	PW_ENDPOINT_MISS_KEY,    /* one does, with another key, or with or without one */
 	PW_ENDPOINT_MISS_SOURCE, /* a tunnel matches, but this source is no known endpoint */
 };
+
+/** Tunnels with PW_ENDPOINT_MATCH_IP; where there are none, protocols 4 and 41 are the kernel's. */
+extern uint32_t pw_tunnel_ip_ends;
 
 /** Inward lookup: the endpoint's id, 0 when there is none. Any worker. */
 uint32_t pw_endpoint_find(const struct pw_endpoint_key *key);

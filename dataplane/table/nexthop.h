@@ -24,6 +24,7 @@ enum pw_nexthop_type {
 	PW_NEXTHOP_TUNNEL,      /* to an endpoint, with labels when there are any */
 	PW_NEXTHOP_LOOKUP,      /* look up again in another VRF */
 	PW_NEXTHOP_GROUP,       /* several, by flow hash (group_id) */
+	PW_NEXTHOP_POLICY,      /* an IPsec interface: its policies choose the SA (policy.h) */
 	PW_NEXTHOP_TYPES,
 };
 
@@ -41,6 +42,7 @@ struct pw_nexthop {
 		uint32_t endpoint;  /* TUNNEL */
 		uint32_t vrf;       /* LOOKUP */
 		uint32_t group;     /* GROUP */
+		uint32_t spd;       /* POLICY */
 	};
 	uint32_t labels[PW_NEXTHOP_LABELS]; /* host order, label << 12, outermost first; S bit set
 					     * on the last; TC and TTL zero: the stage fills them */

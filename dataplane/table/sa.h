@@ -29,6 +29,11 @@
 #define PW_SA_GRE          0x0020 /* inward: policy lets it carry GRE between its addresses */
 #define PW_SA_MPLS         0x0040 /* inward: the same for MPLS-in-IP */
 #define PW_SA_REPLAY_CHECK 0x0080 /* the window is larger than 0 */
+#define PW_SA_NO_ECN       0x0100 /* tunnel mode: the outer ECN field means nothing */
+#define PW_SA_DECAP_DSCP   0x0200 /* tunnel mode, inward: DSCP from the outer header */
+#define PW_SA_IP4          0x0400 /* inward: as PW_SA_GRE for IPv4 in IP; tunnel mode: inside */
+#define PW_SA_IP6          0x0800 /* the same for IPv6 in IP */
+#define PW_SA_CLOSED       0x1000 /* tunnel mode, inward: its interface is not there */
 
 /** What all workers of an SA write. Allocated with room for the window. */
 struct pw_sa_state {
@@ -67,7 +72,9 @@ struct pw_sa {
 	uint8_t source[16]; /* IPv4 in the first 4 bytes, rest 0 */
 	uint8_t destination[16];
 	uint32_t if_id;
-	uint32_t pad[7];
+	uint32_t interface; /* tunnel mode, inward: what the packet inside comes in on */
+	uint32_t spd;       /* tunnel mode, inward: policies that it must pass (policy.h) */
+	uint32_t pad[5];
 };
 static_assert(sizeof(struct pw_sa) == 128, "two cache lines");
 

@@ -128,22 +128,53 @@ void pw_vrf_free(uint16_t index)
 	pw_retire(vrf_destroy, vrf, 1);
 }
 
-int pw_vrf_set_icmp_source(uint16_t index, uint32_t source4, const uint8_t source6[16])
+/* A copy of what is published, to be changed and published by vrf_replace(). */
+static struct pw_vrf *vrf_copy(const struct pw_vrf *old)
+{
+	struct pw_vrf *vrf = rte_malloc("vrf", sizeof(*vrf), RTE_CACHE_LINE_SIZE);
+
+	if (vrf)
+		*vrf = *old;
+	return vrf;
+}
+
+static void vrf_replace(uint16_t index, struct pw_vrf *vrf)
 {
 	struct pw_vrf *old = pw_vrfs[index];
-	struct pw_vrf *vrf;
 
-	if (!old)
-		return -ENOENT;
-	vrf = rte_malloc("vrf", sizeof(*vrf), RTE_CACHE_LINE_SIZE);
-	if (!vrf)
-		return -ENOMEM;
-	*vrf = *old;
-	vrf->icmp_source4 = source4;
-	memcpy(vrf->icmp_source6, source6, 16);
 	__atomic_store_n(&pw_vrfs[index], vrf, __ATOMIC_RELEASE);
 	pw_slots_changed();
 	pw_retire(vrf_destroy, old, 0); /* the tables live on in the copy */
+}
+
+int pw_vrf_set_icmp_source(uint16_t index, uint32_t source4, const uint8_t source6[16])
+{
+	struct pw_vrf *vrf;
+
+	if (!pw_vrfs[index])
+		return -ENOENT;
+	vrf = vrf_copy(pw_vrfs[index]);
+	if (!vrf)
+		return -ENOMEM;
+	vrf->icmp_source4 = source4;
+	memcpy(vrf->icmp_source6, source6, 16);
+	vrf_replace(index, vrf);
+	return 0;
+}
+
+int pw_vrf_set_spd(uint16_t index, uint32_t spd)
+{
+	struct pw_vrf *vrf;
+
+	if (index >= PW_VRFS || !pw_vrfs[index])
+		return -ENOENT;
+	if (pw_vrfs[index]->spd == spd)
+		return 0;
+	vrf = vrf_copy(pw_vrfs[index]);
+	if (!vrf)
+		return -ENOMEM;
+	vrf->spd = spd;
+	vrf_replace(index, vrf);
 	return 0;
 }
 

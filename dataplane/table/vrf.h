@@ -21,6 +21,7 @@ struct pw_vrf {
 	uint32_t table; /* Linux routing table */
 	uint32_t icmp_source4;
 	uint8_t icmp_source6[16];
+	uint32_t spd; /* policies of what is looked up here (policy.h), 0 = none */
 };
 
 /** NULL where no such VRF is. Published by pointer, never edited. */
@@ -47,6 +48,9 @@ void pw_vrf_free(uint16_t vrf);
 
 /** Source addresses of ICMP errors where the ingress interface has none. 0 or -ENOMEM. */
 int pw_vrf_set_icmp_source(uint16_t vrf, uint32_t source4, const uint8_t source6[16]);
+
+/** Policies of what is looked up in a VRF: an id in pw_spds, 0 = none. 0, -ENOENT or -ENOMEM. */
+int pw_vrf_set_spd(uint16_t vrf, uint32_t spd);
 
 /**
  * Route -> next hop, see lib/lpm.h for arguments and errors.

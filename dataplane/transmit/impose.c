@@ -2,14 +2,14 @@
 /**
  * tunnel-output: labels, GRE (or none), ESP's headers and the outer header are written in one go
  * from the endpoint's ready-made header, and the underlay neighbour's Ethernet header before them.
+ * IP in IP and ESP in tunnel mode have neither labels nor GRE.
  */
 #include "dataplane/transmit/impose.h"
 #include "dataplane/transmit/esp.h"
 #include "dataplane/transmit/ethernet.h"
-#include "dataplane/transmit/template.h"
+#include "dataplane/transmit/template_write.h"
 
 #include <netinet/in.h>
-#include <rte_udp.h>
 
 enum edge {
 	EDGE_DROP = PW_STAGE_DROP,
@@ -55,44 +55,49 @@ bool pw_too_big(struct rte_mbuf *mbuf, uint16_t mtu)
 }
 
 static void write_ipv4(struct pw_worker *worker, char *at, const struct pw_endpoint *endpoint,
-		       uint16_t length, uint8_t tos, uint8_t ttl)
+		       uint16_t length, const struct pw_impose_inner *inner)
 {
 	struct rte_ipv4_hdr *ip = (void *)at;
 	uint32_t sum = endpoint->partial_sum;
+	uint8_t tos = inner->tos & pw_impose_tos_mask(endpoint);
 
 	ip->total_length = rte_cpu_to_be_16(length);
-	sum += length;
-	/* RFC 6864: an id matters only where the packet may be cut. */
-	if (!(endpoint->flags & PW_ENDPOINT_DF)) {
+	ip->type_of_service |= tos;
+	sum += length + tos;
+	if (endpoint->flags & PW_ENDPOINT_DF_INHERIT && inner->df) {
+		ip->fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG);
+		sum += RTE_IPV4_HDR_DF_FLAG;
+	} else if (!(endpoint->flags & PW_ENDPOINT_DF)) {
+		/* RFC 6864: an id matters only where the packet may be cut. */
 		ip->packet_id = rte_cpu_to_be_16(worker->ip_id);
 		sum += worker->ip_id++;
 	}
-	if (endpoint->flags & PW_ENDPOINT_TOS_INHERIT) {
-		ip->type_of_service = tos;
-		sum += tos;
-	}
 	if (endpoint->flags & PW_ENDPOINT_TTL_INHERIT) {
-		ip->time_to_live = ttl;
-		sum += (uint32_t)ttl << 8;
+		ip->time_to_live = inner->ttl;
+		sum += (uint32_t)inner->ttl << 8;
+	}
+	if (endpoint->encapsulation == PW_ENCAPSULATION_IP && !endpoint->sa && inner->v6) {
+		ip->next_proto_id += PROTOCOL_STEP;
+		sum += PROTOCOL_STEP;
 	}
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)~sum);
 }
 
-static void write_ipv6(char *at, const struct pw_endpoint *endpoint, uint16_t length, uint8_t tos,
-		       uint8_t ttl, uint32_t hash)
+static void write_ipv6(char *at, const struct pw_endpoint *endpoint, uint16_t length,
+		       const struct pw_impose_inner *inner, uint32_t hash)
 {
 	struct rte_ipv6_hdr *ip = (void *)at;
-	uint32_t flow = ip->vtc_flow;
+	uint32_t tos = inner->tos & pw_impose_tos_mask(endpoint);
 
 	ip->payload_len = rte_cpu_to_be_16(length - sizeof(*ip));
-	if (endpoint->flags & PW_ENDPOINT_TOS_INHERIT)
-		flow |= rte_cpu_to_be_32((uint32_t)tos << 20);
 	/* RFC 6438: the flow label gives the core's ECMP the inner flow's entropy. */
-	ip->vtc_flow = flow | rte_cpu_to_be_32(hash & 0xfffff);
+	ip->vtc_flow |= rte_cpu_to_be_32(tos << 20 | (hash & 0xfffff));
 	if (endpoint->flags & PW_ENDPOINT_TTL_INHERIT)
-		ip->hop_limits = ttl;
+		ip->hop_limits = inner->ttl;
+	if (endpoint->encapsulation == PW_ENCAPSULATION_IP && !endpoint->sa && inner->v6)
+		ip->proto += PROTOCOL_STEP;
 }
 
 /* GRE's variable fields: protocol, and what RFC 2890 and 2784 add. */
@@ -124,8 +129,20 @@ static uint16_t gre_protocol(struct rte_mbuf *mbuf, uint16_t labels)
 	return pw_ip_version(mbuf) == 6 ? RTE_ETHER_TYPE_IPV6 : RTE_ETHER_TYPE_IPV4;
 }
 
+static uint8_t next_header(const struct pw_endpoint *endpoint, bool v6)
+{
+	switch (endpoint->encapsulation) {
+	case PW_ENCAPSULATION_GRE:
+		return IPPROTO_GRE;
+	case PW_ENCAPSULATION_IP:
+		return v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	default:
+		return IPPROTO_MPLS;
+	}
+}
+
 /* ESP around what is there so far: its trailer, room for the ICV, UDP's length. */
-static bool write_esp(struct rte_mbuf *mbuf, const struct pw_endpoint *endpoint)
+static bool write_esp(struct rte_mbuf *mbuf, const struct pw_endpoint *endpoint, bool v6)
 {
 	const struct pw_sa *sa = pw_sa_get(endpoint->sa);
 	struct pw_packet *packet = pw_packet(mbuf);
@@ -139,9 +156,7 @@ static bool write_esp(struct rte_mbuf *mbuf, const struct pw_endpoint *endpoint)
 	    rte_pktmbuf_tailroom(mbuf) < trailer + PW_ESP_SPILL + sa->icv_bytes)
 		return false;
 	pw_esp_write_trailer(rte_pktmbuf_mtod_offset(mbuf, uint8_t *, mbuf->data_len), sa->align,
-			     pad_to, payload, trailer,
-			     endpoint->encapsulation == PW_ENCAPSULATION_GRE ? IPPROTO_GRE
-									     : IPPROTO_MPLS);
+			     pad_to, payload, trailer, next_header(endpoint, v6));
 	rte_pktmbuf_append(mbuf, trailer + sa->icv_bytes);
 	if (sa->flags & PW_SA_UDP) {
 		uint16_t length = rte_cpu_to_be_16(mbuf->pkt_len - endpoint->ip_len);
@@ -177,12 +192,12 @@ static bool encapsulate(struct pw_worker *worker, struct rte_mbuf *mbuf,
 				packet->flags & PW_PACKET_LABELLED);
 	if (likely(endpoint->encapsulation == PW_ENCAPSULATION_GRE))
 		write_gre(mbuf, at + endpoint->gre_at, endpoint, protocol);
-	if (endpoint->sa && unlikely(!write_esp(mbuf, endpoint)))
+	if (endpoint->sa && unlikely(!write_esp(mbuf, endpoint, inner.v6)))
 		return false;
 	if (unlikely(endpoint->flags & PW_ENDPOINT_IPV6))
-		write_ipv6(at, endpoint, (uint16_t)mbuf->pkt_len, inner.tos, inner.ttl, hash);
+		write_ipv6(at, endpoint, (uint16_t)mbuf->pkt_len, &inner, hash);
 	else
-		write_ipv4(worker, at, endpoint, (uint16_t)mbuf->pkt_len, inner.tos, inner.ttl);
+		write_ipv4(worker, at, endpoint, (uint16_t)mbuf->pkt_len, &inner);
 	packet->flags &= ~(PW_PACKET_LABELLED | PW_PACKET_IMPOSED);
 	packet->flags |= PW_PACKET_NO_ICMP | PW_PACKET_FORWARDED;
 	packet->vrf = endpoint->vrf;
@@ -219,12 +234,32 @@ static uint32_t underlay_hash(struct rte_mbuf *mbuf)
 	return hash * 0x9e3779b1u >> 16;
 }
 
+/* Labelled or not, IPv4 or IPv6: what the encapsulation has a place for. */
+static inline enum pw_drop carries(const struct pw_endpoint *endpoint, struct rte_mbuf *mbuf,
+				   uint16_t labels)
+{
+	bool labelled = labels || pw_packet(mbuf)->flags & PW_PACKET_LABELLED;
+
+	switch (endpoint->encapsulation) {
+	case PW_ENCAPSULATION_MPLS_IN_IP:
+		return labelled ? PW_DROP_NONE : PW_DROP_TUNNEL_NO_VRF;
+	case PW_ENCAPSULATION_IP:
+		if (!labelled && endpoint->flags & (pw_ip_version(mbuf) == 6 ? PW_ENDPOINT_INNER6
+									     : PW_ENDPOINT_INNER4))
+			return PW_DROP_NONE;
+		return PW_DROP_TUNNEL_PAYLOAD;
+	default:
+		return PW_DROP_NONE;
+	}
+}
+
 static rte_edge_t impose(struct pw_worker *worker, struct rte_mbuf *mbuf)
 {
 	struct pw_packet *packet = pw_packet(mbuf);
 	const struct pw_nexthop *nexthop = pw_nexthop_get(packet->nexthop);
 	const struct pw_endpoint *endpoint;
 	const struct pw_nexthop *way;
+	enum pw_drop drop;
 	uint16_t labels = 0;
 	uint32_t length;
 
@@ -251,9 +286,9 @@ static rte_edge_t impose(struct pw_worker *worker, struct rte_mbuf *mbuf)
 	}
 	if (!(packet->flags & PW_PACKET_IMPOSED))
 		labels = nexthop->label_count * PW_MPLS_ENTRY;
-	if (unlikely(endpoint->encapsulation == PW_ENCAPSULATION_MPLS_IN_IP && !labels &&
-		     !(packet->flags & PW_PACKET_LABELLED)))
-		return pw_stage_drop(mbuf, PW_DROP_TUNNEL_NO_VRF);
+	drop = carries(endpoint, mbuf, labels);
+	if (unlikely(drop != PW_DROP_NONE))
+		return pw_stage_drop(mbuf, drop);
 	if (unlikely(mbuf->pkt_len + labels > endpoint->mtu)) {
 		if (pw_too_big(mbuf, endpoint->mtu > labels ? endpoint->mtu - labels : 0))
 			return EDGE_FRAGMENT;
@@ -275,127 +310,6 @@ static rte_edge_t impose(struct pw_worker *worker, struct rte_mbuf *mbuf)
 
 #define PREFETCH_AHEAD 16
 
-/* What one template's packets, one after the other, add to the interfaces' counters. */
-struct tally {
-	const struct pw_template *template;
-	uint64_t packets;
-	uint64_t inside; /* bytes: labels and what follows */
-	uint64_t whole;  /* bytes at the link */
-};
-
-static void tally_count(struct pw_worker *worker, struct tally *tally)
-{
-	struct pw_interface_counters *tunnel = &worker->counters[tally->template->tunnel];
-	struct pw_interface_counters *link = &worker->counters[tally->template->link];
-
-	tunnel->tx_packets += tally->packets;
-	tunnel->tx_bytes += tally->inside;
-	link->tx_packets += tally->packets;
-	link->tx_bytes += tally->whole;
-	tally->packets = tally->inside = tally->whole = 0;
-}
-
-/* Behind the packet what ESP has there (RFC 4303 2.4 to 2.8). Returns the bytes of it. */
-static inline uint16_t write_behind(const struct pw_template *template, struct rte_mbuf *mbuf,
-				    struct pw_packet *packet, uint8_t *end)
-{
-	uint16_t payload = (uint16_t)(mbuf->data_len + template->inside);
-	uint16_t trailer;
-
-	trailer = pw_esp_trailer(template->align, 0, payload);
-	pw_esp_write_trailer(end, template->align, 0, payload, trailer, template->next_header);
-	packet->sa = template->sa;
-	packet->esp_at = template->esp_at;
-	packet->esp_mode = PW_ESP_FRAME;
-	return trailer + template->icv;
-}
-
-/* Fields that most tunnels do not have: the outer header's sum so far comes in and goes out. */
-static uint32_t write_unusual(const struct pw_template *template, struct rte_mbuf *mbuf,
-			      uint8_t *data, uint16_t length, uint32_t sum)
-{
-	struct pw_impose_inner inner = pw_impose_look(mbuf);
-	struct rte_ipv4_hdr *ip = (void *)(data - template->ip_from_end);
-
-	if (template->flags & PW_TEMPLATE_TTL_UNIFORM)
-		for (int at = PW_MPLS_ENTRY; at <= template->labels; at += PW_MPLS_ENTRY)
-			data[3 - at] = inner.ttl;
-	if (template->flags & PW_TEMPLATE_TOS_INHERIT) {
-		ip->type_of_service = inner.tos;
-		sum += inner.tos;
-	}
-	if (template->flags & PW_TEMPLATE_TTL_INHERIT) {
-		ip->time_to_live = inner.ttl;
-		sum += (uint32_t)inner.ttl << 8;
-	}
-	if (template->flags & PW_TEMPLATE_UDP)
-		((struct rte_udp_hdr *)(ip + 1))->dgram_len =
-			rte_cpu_to_be_16(length - sizeof(*ip));
-	return sum;
-}
-
-/* Class selector of an IP packet, as it stands in a label entry's third byte (RFC 3270). */
-static inline uint8_t traffic_class(const uint8_t *data)
-{
-	uint8_t tos = likely(data[0] >> 4 == 4) ? data[1] : (uint8_t)(data[0] << 4 | data[1] >> 4);
-
-	return (uint8_t)(tos >> 5 << 1);
-}
-
-/* Puts the template before the packet: a frame ready for esp-output or its port. */
-static inline void write_template(struct pw_worker *worker, const struct pw_template *template,
-				  struct tally *tally, struct rte_mbuf *mbuf,
-				  struct pw_packet *packet)
-{
-	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	uint8_t class = traffic_class(data);
-	struct rte_ipv4_hdr *ip = (void *)(data - template->ip_from_end);
-	uint16_t behind = 0, length;
-	uint32_t sum;
-
-	memcpy(data - PW_TEMPLATE_MOVE, template->near, PW_TEMPLATE_MOVE);
-	if (unlikely(template->length > PW_TEMPLATE_MOVE))
-		memcpy(data - PW_TEMPLATE_SIZE, template->far, PW_TEMPLATE_MOVE);
-	/* From the template: what was just stored is slow to load. */
-	data[2 - PW_MPLS_ENTRY] = template->near[PW_TEMPLATE_MOVE + 2 - PW_MPLS_ENTRY] | class;
-	for (int at = 2 * PW_MPLS_ENTRY; unlikely(at <= template->labels); at += PW_MPLS_ENTRY)
-		data[2 - at] = template->near[PW_TEMPLATE_MOVE + 2 - at] | class;
-	if (template->sa)
-		behind = write_behind(template, mbuf, packet, data + mbuf->data_len);
-	length = (uint16_t)(mbuf->data_len + template->ip_from_end + behind);
-	sum = template->partial_sum + length;
-	ip->total_length = rte_cpu_to_be_16(length);
-	/* RFC 6864: an id matters only where the packet may be cut. */
-	if (template->flags & PW_TEMPLATE_ID) {
-		ip->packet_id = rte_cpu_to_be_16(worker->ip_id);
-		sum += worker->ip_id++;
-	}
-	if (unlikely(template->flags & PW_TEMPLATE_UNUSUAL))
-		sum = write_unusual(template, mbuf, data, length, sum);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)~sum);
-	tally->packets++;
-	tally->inside += mbuf->data_len + template->labels;
-	length = (uint16_t)(mbuf->data_len + template->length + behind);
-	tally->whole += length;
-	mbuf->data_off -= template->length;
-	mbuf->data_len = length;
-	mbuf->pkt_len = length;
-	packet->port = template->port;
-	packet->nexthop = template->way;
-	packet->vrf = template->vrf;
-}
-
-static inline bool serves(const struct pw_template *template, const struct rte_mbuf *mbuf,
-			  const struct pw_packet *packet)
-{
-	return template->flags & PW_TEMPLATE_USABLE &&
-	       !(packet->flags & (PW_PACKET_LABELLED | PW_PACKET_IMPOSED)) &&
-	       mbuf->data_len <= template->room && mbuf->data_off >= PW_TEMPLATE_SIZE &&
-	       mbuf->buf_len - mbuf->data_off - mbuf->data_len >= template->tail;
-}
-
 static inline rte_edge_t output(struct pw_worker *worker, struct tally *tally, uint32_t generation,
 				struct rte_mbuf *mbuf)
 {
@@ -404,14 +318,18 @@ static inline rte_edge_t output(struct pw_worker *worker, struct tally *tally, u
 
 	if (unlikely(template->generation != generation))
 		pw_template_compose(template, packet->nexthop, generation);
-	if (unlikely(!serves(template, mbuf, packet)))
+	if (unlikely(!serves(template, mbuf, packet) ||
+		     (template->flags & PW_TEMPLATE_PLAIN && !serves_plain(template, mbuf))))
 		return impose(worker, mbuf);
 	if (unlikely(template != tally->template)) {
 		if (tally->packets)
 			tally_count(worker, tally);
 		tally->template = template;
 	}
-	write_template(worker, template, tally, mbuf, packet);
+	if (template->flags & PW_TEMPLATE_PLAIN)
+		write_template(worker, template, tally, mbuf, packet, true);
+	else
+		write_template(worker, template, tally, mbuf, packet, false);
 	return template->sa ? EDGE_ESP : EDGE_TRANSMIT;
 }
 

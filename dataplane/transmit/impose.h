@@ -3,12 +3,15 @@
 #define PW_TRANSMIT_IMPOSE_H
 
 #include "dataplane/receive/mpls.h"
+#include "dataplane/table/endpoint.h"
 #include "dataplane/table/nexthop.h"
 
-/** TOS or traffic class, and TTL or hop limit, of what is about to be wrapped. */
+/** What the outer header may repeat of what is about to be wrapped. */
 struct pw_impose_inner {
-	uint8_t tos;
-	uint8_t ttl;
+	uint8_t tos; /* or traffic class */
+	uint8_t ttl; /* or hop limit */
+	bool v6;     /* IPv6, not IPv4 or MPLS */
+	bool df;     /* may not be cut: IPv4 with DF, IPv6 */
 };
 
 static inline struct pw_impose_inner pw_impose_look(struct rte_mbuf *mbuf)
@@ -16,8 +19,8 @@ static inline struct pw_impose_inner pw_impose_look(struct rte_mbuf *mbuf)
 	if (unlikely(pw_packet(mbuf)->flags & PW_PACKET_LABELLED)) {
 		uint32_t top = pw_mpls_entry(mbuf, 0);
 
-		return (struct pw_impose_inner){.tos = (uint8_t)((top >> 9 & 7) << 5),
-						.ttl = pw_mpls_ttl(top)};
+		return (struct pw_impose_inner){
+			.tos = (uint8_t)((top >> 9 & 7) << 5), .ttl = pw_mpls_ttl(top), .df = true};
 	}
 	if (pw_ip_version(mbuf) == 6) {
 		const struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv6_hdr *);
@@ -25,11 +28,29 @@ static inline struct pw_impose_inner pw_impose_look(struct rte_mbuf *mbuf)
 		return (struct pw_impose_inner){
 			.tos = (uint8_t)(rte_be_to_cpu_32(ip->vtc_flow) >> 20),
 			.ttl = ip->hop_limits,
+			.v6 = true,
+			.df = true,
 		};
 	}
 	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *);
 
-	return (struct pw_impose_inner){.tos = ip->type_of_service, .ttl = ip->time_to_live};
+	return (struct pw_impose_inner){
+		.tos = ip->type_of_service,
+		.ttl = ip->time_to_live,
+		.df = ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_DF_FLAG),
+	};
+}
+
+/**
+ * Bits of the outer TOS that the packet inside decides. IP in IP has the inner ECN field (RFC 6040
+ * 4.1); GRE has it where it takes the DSCP too.
+ */
+static inline uint8_t pw_impose_tos_mask(const struct pw_endpoint *endpoint)
+{
+	bool inherit = endpoint->flags & PW_ENDPOINT_TOS_INHERIT;
+	bool ecn = inherit || endpoint->encapsulation == PW_ENCAPSULATION_IP;
+
+	return (inherit ? 0xfc : 0) | (ecn && !(endpoint->flags & PW_ENDPOINT_NO_ECN) ? 3 : 0);
 }
 
 /**

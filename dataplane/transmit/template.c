@@ -7,11 +7,11 @@
 #include <rte_ether.h>
 #include <rte_udp.h>
 
-#include "dataplane/receive/mpls.h"
 #include "dataplane/table/interface.h"
 #include "dataplane/table/neighbour.h"
 #include "dataplane/table/nexthop.h"
 #include "dataplane/transmit/esp.h"
+#include "dataplane/transmit/impose.h"
 
 static bool sends(const struct pw_endpoint *endpoint)
 {
@@ -24,7 +24,10 @@ static bool sends(const struct pw_endpoint *endpoint)
 static bool fits(const struct pw_nexthop *nexthop, const struct pw_endpoint *endpoint,
 		 const struct pw_nexthop *way, const struct pw_neighbour *neighbour)
 {
-	return nexthop->label_count && way->type == PW_NEXTHOP_NEIGHBOUR && !way->label_count &&
+	return (nexthop->label_count || endpoint->encapsulation == PW_ENCAPSULATION_GRE ||
+		endpoint->encapsulation == PW_ENCAPSULATION_IP) &&
+	       (!nexthop->label_count || endpoint->encapsulation != PW_ENCAPSULATION_IP) &&
+	       way->type == PW_NEXTHOP_NEIGHBOUR && !way->label_count &&
 	       neighbour->state == PW_NEIGHBOUR_REACHABLE &&
 	       !(endpoint->flags &
 		 (PW_ENDPOINT_IPV6 | PW_ENDPOINT_CHECKSUM | PW_ENDPOINT_SEQUENCE)) &&
@@ -39,7 +42,8 @@ static void write_bytes(struct pw_template *template, uint8_t *end,
 			const struct pw_nexthop *nexthop, const struct pw_endpoint *endpoint,
 			const struct pw_neighbour *neighbour)
 {
-	uint16_t type = RTE_BE16(RTE_ETHER_TYPE_IPV4), protocol = RTE_BE16(RTE_ETHER_TYPE_MPLS);
+	uint16_t type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
+	uint16_t protocol = nexthop->label_count ? RTE_BE16(RTE_ETHER_TYPE_MPLS) : type;
 	uint8_t *ip = end - template->ip_from_end;
 
 	memcpy(end - template->length, neighbour->rewrite, neighbour->rewrite_len);
@@ -50,6 +54,41 @@ static void write_bytes(struct pw_template *template, uint8_t *end,
 	for (unsigned int i = 0; i < nexthop->label_count; i++)
 		pw_mpls_write(end - template->labels + i * PW_MPLS_ENTRY,
 			      nexthop->labels[i] | nexthop->label_ttl);
+}
+
+/* IPv4, where it is a packet as it is. */
+static uint8_t next_header(const struct pw_endpoint *endpoint)
+{
+	switch (endpoint->encapsulation) {
+	case PW_ENCAPSULATION_GRE:
+		return IPPROTO_GRE;
+	case PW_ENCAPSULATION_IP:
+		return IPPROTO_IPIP;
+	default:
+		return IPPROTO_MPLS;
+	}
+}
+
+/* An IP packet without labels. */
+static uint16_t plain_flags(const struct pw_endpoint *endpoint)
+{
+	if (endpoint->encapsulation == PW_ENCAPSULATION_GRE)
+		return PW_TEMPLATE_PLAIN | PW_TEMPLATE_GRE | PW_TEMPLATE_INNER4 |
+		       PW_TEMPLATE_INNER6;
+	return PW_TEMPLATE_PLAIN | (endpoint->flags & PW_ENDPOINT_INNER4 ? PW_TEMPLATE_INNER4 : 0) |
+	       (endpoint->flags & PW_ENDPOINT_INNER6 ? PW_TEMPLATE_INNER6 : 0);
+}
+
+static uint16_t flags_of(const struct pw_nexthop *nexthop, const struct pw_endpoint *endpoint)
+{
+	bool df = endpoint->flags & (PW_ENDPOINT_DF | PW_ENDPOINT_DF_INHERIT);
+
+	return PW_TEMPLATE_USABLE | (df ? 0 : PW_TEMPLATE_ID) |
+	       (endpoint->flags & PW_ENDPOINT_DF_INHERIT ? PW_TEMPLATE_DF_INHERIT : 0) |
+	       (pw_impose_tos_mask(endpoint) ? PW_TEMPLATE_TOS_INHERIT : 0) |
+	       (endpoint->flags & PW_ENDPOINT_TTL_INHERIT ? PW_TEMPLATE_TTL_INHERIT : 0) |
+	       (nexthop->flags & PW_NEXTHOP_TTL_UNIFORM ? PW_TEMPLATE_TTL_UNIFORM : 0) |
+	       (nexthop->label_count ? 0 : plain_flags(endpoint));
 }
 
 /* The part of ESP. */
@@ -67,8 +106,7 @@ static void protect(struct pw_template *template, const struct pw_endpoint *endp
 	template->align = sa->align;
 	template->icv = sa->icv_bytes;
 	template->flags |= sa->flags &PW_SA_UDP ? PW_TEMPLATE_UDP : 0;
-	template->next_header =
-		endpoint->encapsulation == PW_ENCAPSULATION_GRE ? IPPROTO_GRE : IPPROTO_MPLS;
+	template->next_header = next_header(endpoint);
 	template->esp_at = neighbour->rewrite_len + endpoint->esp_at;
 	/* TFC padding; or an SA of another kind than the header was made for. */
 	if (sa->pad_to || endpoint->gre_at != endpoint->esp_at + PW_ESP_HEADER + sa->iv_bytes)
@@ -99,11 +137,9 @@ void pw_template_compose(struct pw_template *template, uint32_t id, uint32_t gen
 	write_bytes(template, bytes + sizeof(bytes), nexthop, endpoint, neighbour);
 	memcpy(template->far, bytes, PW_TEMPLATE_MOVE);
 	memcpy(template->near, bytes + PW_TEMPLATE_MOVE, PW_TEMPLATE_MOVE);
-	template->flags =
-		PW_TEMPLATE_USABLE | (endpoint->flags & PW_ENDPOINT_DF ? 0 : PW_TEMPLATE_ID) |
-		(endpoint->flags & PW_ENDPOINT_TOS_INHERIT ? PW_TEMPLATE_TOS_INHERIT : 0) |
-		(endpoint->flags & PW_ENDPOINT_TTL_INHERIT ? PW_TEMPLATE_TTL_INHERIT : 0) |
-		(nexthop->flags & PW_NEXTHOP_TTL_UNIFORM ? PW_TEMPLATE_TTL_UNIFORM : 0);
+	template->flags = flags_of(nexthop, endpoint);
+	template->tos_mask = pw_impose_tos_mask(endpoint);
+	template->gre_from_end = endpoint->header_len - endpoint->gre_at + template->labels;
 	mtu = neighbour->mtu > template->ip_from_end ? neighbour->mtu - template->ip_from_end : 0;
 	template->room = RTE_MIN(
 		endpoint->mtu > template->labels ? endpoint->mtu - template->labels : 0, mtu);

@@ -12,8 +12,9 @@
 /**
  * Everything that goes before a packet towards one next hop, from Ethernet header to bottom
  * label, ready-made: the packet's way is one copy and the few fields that differ. It serves the
- * common case: labels, IPv4 outside, GRE without checksum and sequence number (or none at all), a
- * neighbour that is there, ESP or not. Everything else goes the general way.
+ * common case: labels or an IP packet as it is, IPv4 outside, GRE without checksum and sequence
+ * number (or none at all), a neighbour that is there, ESP or not. Everything else goes the general
+ * way.
  *
  * Each worker composes its own when it first needs one, and again when any table has changed
  * since (pw_slots_generation); so nothing need be told to anybody when a million routes move.
@@ -25,21 +26,25 @@
 #define PW_TEMPLATE_ID          0x02 /* the outer packet may be cut, so it has an id */
 #define PW_TEMPLATE_TOS_INHERIT 0x04
 #define PW_TEMPLATE_TTL_INHERIT 0x08
-#define PW_TEMPLATE_UDP         0x10 /* ESP in UDP */
-#define PW_TEMPLATE_TTL_UNIFORM 0x20 /* label TTL from the packet */
+#define PW_TEMPLATE_UDP         0x10  /* ESP in UDP */
+#define PW_TEMPLATE_TTL_UNIFORM 0x20  /* label TTL from the packet */
+#define PW_TEMPLATE_PLAIN       0x40  /* no labels: the packet's version says what is inside */
+#define PW_TEMPLATE_GRE         0x80  /* with PLAIN: in GRE, whose protocol type says so */
+#define PW_TEMPLATE_INNER4      0x100 /* with PLAIN: IPv4 goes in */
+#define PW_TEMPLATE_INNER6      0x200
+#define PW_TEMPLATE_DF_INHERIT  0x400
 /** Any of these: more to do than copy, lengths, TC and checksum. */
 #define PW_TEMPLATE_UNUSUAL                                                                        \
 	(PW_TEMPLATE_TOS_INHERIT | PW_TEMPLATE_TTL_INHERIT | PW_TEMPLATE_UDP |                     \
-	 PW_TEMPLATE_TTL_UNIFORM)
+	 PW_TEMPLATE_TTL_UNIFORM | PW_TEMPLATE_DF_INHERIT)
 
 struct pw_template {
 	uint8_t near[PW_TEMPLATE_MOVE]; /* the last bytes before the packet */
 	/* Second line: what is known of it */
 	uint32_t generation; /* pw_slots_generation when it was composed; 0 = never */
-	uint8_t flags;       /* PW_TEMPLATE_* */
+	uint16_t flags;      /* PW_TEMPLATE_* */
 	uint8_t length;      /* bytes before the packet */
 	uint8_t ip_from_end; /* of these, from the outer IP header on */
-	uint8_t labels;      /* of these, bytes of labels, last of all */
 	uint16_t room;       /* largest packet, in bytes */
 	uint16_t tail;       /* room wanted behind the packet */
 	uint16_t port;
@@ -50,11 +55,14 @@ struct pw_template {
 	uint32_t link;
 	uint32_t sa;         /* 0 = in clear */
 	uint8_t inside;      /* bytes behind ESP header and IV: GRE and labels */
-	uint8_t next_header; /* of ESP */
+	uint8_t next_header; /* of ESP; PLAIN without GRE: of IPv4 inside */
 	uint8_t align;
 	uint8_t icv;
-	uint8_t esp_at; /* bytes before the ESP header */
-	uint8_t pad[23];
+	uint8_t esp_at;   /* bytes before the ESP header */
+	uint8_t labels;   /* bytes of labels, last of all */
+	uint8_t tos_mask; /* TOS_INHERIT: these bits of it */
+	uint8_t gre_from_end;
+	uint8_t pad[20];
 	/* Third line */
 	uint8_t far[PW_TEMPLATE_MOVE]; /* what does not fit in near[] */
 };

@@ -22,6 +22,7 @@
 	X(MPLS_INPUT, "mpls-input")                                                                \
 	X(IPV4_LOOKUP, "ipv4-lookup")                                                              \
 	X(IPV6_LOOKUP, "ipv6-lookup")                                                              \
+	X(POLICY, "policy")                                                                        \
 	X(TUNNEL_OUTPUT, "tunnel-output")                                                          \
 	X(ESP_OUTPUT, "esp-output")                                                                \
 	X(FRAGMENT, "fragment")                                                                    \

@@ -39,6 +39,10 @@ addr add 172.18.0.1/24 dev mgre6
 neigh add 172.18.0.2 lladdr 20:01:0d:b8:00:ff:00:00:00:00:00:00:00:00:00:02 dev mgre6 nud permanent
 link add mip type ipip mode mplsip local 10.255.0.1 remote 10.255.0.3 ttl 64
 link set mip up
+link add six type sit mode any local 10.255.0.1 remote 10.255.0.3 ttl 64
+link set six master red up
+link add over6 type ip6tnl mode any local 2001:db8:ff::1 remote 2001:db8:ff::2 hoplimit inherit
+link set over6 master blue up
 link add link core2 name v100 type vlan id 100
 link set v100 master red
 link set v100 up
@@ -47,6 +51,9 @@ route add table 10 10.3.0.0/16 encap mpls 100/200/300 dev gre7
 route add table 10 10.4.0.0/16 encap mpls 126 via 172.18.0.2 dev mgre6
 route add table 10 10.5.0.0/16 nexthop encap mpls 1000 via 172.16.0.2 dev mgre0 nexthop encap mpls 1001 dev gre7
 route add table 10 2001:db8:2::/48 encap mpls 100 dev gre7
+route add table 10 2001:db8:6::/48 dev six
+route add table 10 10.6.0.0/16 dev six
+route add table 20 10.6.0.0/16 dev over6
 route add table 10 prohibit 10.68.0.0/16
 route add table 10 blackhole 10.66.0.0/16
 route add table 20 10.2.0.0/16 encap mpls 101 via 172.16.0.2 dev mgre0

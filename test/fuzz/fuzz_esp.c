@@ -3,7 +3,8 @@
  * A hostile peer that holds keys: what a packet has in ESP is the fuzzer's, sealed as it must be.
  * An input is a row of records: a byte of flags, two bytes length, the text. The flags say which
  * SA, the outer header's congestion mark, and whether the text gets a right trailer, so that
- * damage behind it is reached; otherwise it ends with its own.
+ * damage behind it is reached; otherwise it ends with its own. SAs in tunnel mode are all red's:
+ * where an input is of these alone, nothing leaves by blue's port.
  */
 #include <netinet/in.h>
 #include <stdint.h>
@@ -25,11 +26,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define FLAG_SA       0x03
 #define FLAG_NEXT     0x0c /* of a right trailer: GRE, MPLS-in-IP, IPv4, none */
 #define FLAG_MARK     0x10 /* the outer header says congestion */
+#define FLAG_TUNNEL   0x20 /* an SA in tunnel mode; next header: IPv4, IPv6, none, GRE */
 #define FLAG_TRAILER  0x80
 #define TEXT_MAX      4096 /* with a trailer */
 #define ESP_AND_IV    16
 #define ICV           16
 #define PORT_IN_UDP   4500
+#define PORT_BLUE     2
 #define ADDRESS(a, b) RTE_IPV4(10, 255, a, b)
 
 /* As in configure_esp.sh. */
@@ -42,7 +45,13 @@ static const struct sa {
 	{.spi = 0x1002, .source = ADDRESS(0, 3)},
 	{.spi = 0x1003, .v6 = true},
 	{.spi = 0x1004, .source = ADDRESS(0, 4), .udp = true},
+	/* tunnel mode */
+	{.spi = 0x1005, .source = ADDRESS(0, 2)},
+	{.spi = 0x1006, .v6 = true},
+	{.spi = 0x1007, .source = ADDRESS(0, 4), .udp = true},
+	{.spi = 0x1008, .source = ADDRESS(0, 3)},
 };
+#define TUNNEL_FIRST 4
 
 static struct pw_crypto_key *key;
 static struct pw_crypto_worker *sealer;
@@ -81,12 +90,25 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+static bool only_red; /* so far in this input */
+
+/* Blue's packets of an earlier input may have waited, and be answered now. */
+static bool icmp(const uint8_t *frame, size_t length)
+{
+	const uint8_t *ip = frame + RTE_ETHER_HDR_LEN;
+
+	if (length < RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv6_hdr))
+		return false;
+	return ip[0] >> 4 == 6 ? ip[6] == IPPROTO_ICMPV6 : ip[9] == IPPROTO_ICMP;
+}
+
 /* Every octet is looked at, so that the sanitizer knows that it was set. */
 static void sent(unsigned int port, const uint8_t *frame, size_t length, void *context)
 {
 	uint32_t *sum = context;
 
-	if (length < RTE_ETHER_HDR_LEN || port >= PE_PORTS_MAX)
+	if (length < RTE_ETHER_HDR_LEN || port >= PE_PORTS_MAX ||
+	    (port == PORT_BLUE && only_red && !icmp(frame, length)))
 		abort();
 	for (size_t i = 0; i < length; i++)
 		*sum += frame[i];
@@ -135,7 +157,10 @@ static uint8_t *headers(uint8_t *frame, const struct sa *sa, uint8_t tos, size_t
 /* The text and, if wanted, its padding. Returns the length, a multiple of 4 as RFC 4303 has it. */
 static size_t compose(uint8_t *text, uint8_t flags, const uint8_t *data, size_t length)
 {
-	static const uint8_t next[] = {IPPROTO_GRE, IPPROTO_MPLS, IPPROTO_IPIP, IPPROTO_NONE};
+	static const uint8_t next[][4] = {
+		{IPPROTO_GRE, IPPROTO_MPLS, IPPROTO_IPIP, IPPROTO_NONE},
+		{IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_NONE, IPPROTO_GRE},
+	};
 	uint8_t padding = (uint8_t)(-(length + 2) & 3);
 
 	memcpy(text, data, length);
@@ -144,14 +169,14 @@ static size_t compose(uint8_t *text, uint8_t flags, const uint8_t *data, size_t 
 	for (uint8_t i = 1; i <= padding; i++)
 		text[length++] = i;
 	text[length++] = padding;
-	text[length++] = next[(flags & FLAG_NEXT) >> 2];
+	text[length++] = next[!!(flags & FLAG_TUNNEL)][(flags & FLAG_NEXT) >> 2];
 	return length;
 }
 
 static void send_sealed(uint8_t flags, const uint8_t *data, size_t length)
 {
 	static uint8_t frame[TEXT_MAX + 256], text[TEXT_MAX + 8];
-	const struct sa *sa = &sas[flags & FLAG_SA];
+	const struct sa *sa = &sas[(flags & FLAG_SA) + (flags & FLAG_TUNNEL ? TUNNEL_FIRST : 0)];
 	uint32_t spi = rte_cpu_to_be_32(sa->spi), number;
 	struct pw_crypto_op op = {.key = key};
 	uint64_t iv;
@@ -176,10 +201,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t length;
 
 	pe_rate_set(100);
+	only_red = true;
 	while (size > 3) {
 		length = (size_t)data[1] << 8 | data[2];
 		if (length > size - 3)
 			length = size - 3;
+		only_red &= (data[0] & FLAG_TUNNEL) != 0;
 		send_sealed(data[0], data + 3, length);
 		data += 3 + length;
 		size -= 3 + length;

@@ -87,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t message[MESSAGE_MAX];
 	struct nlmsghdr *nlh = (void *)message;
-	size_t length;
+	size_t length, taken;
 
 	if (client < 0 || inputs++ % CLIENT_LIFE == 0)
 		connect_client();
@@ -97,16 +97,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			length = size - 3;
 		if (length > sizeof(message))
 			length = sizeof(message);
+		taken = length;
 		memcpy(message, data + 3, length);
 		if (data[0] & 1 && length >= sizeof(*nlh))
 			nlh->nlmsg_len = length;
+#ifdef FUZZ_SAY
+		if (data[0] & 4 && length >= sizeof(*nlh)) {
+			FUZZ_SAY(nlh, length);
+			length = 0;
+		}
+#endif
 		if (length != 0 && send(client, message, length, MSG_NOSIGNAL) < 0 &&
 		    errno != EAGAIN)
 			connect_client();
 		if (data[0] & 2 && !read_answers())
 			connect_client();
-		data += 3 + length;
-		size -= 3 + length;
+		data += 3 + taken;
+		size -= 3 + taken;
 	}
 	if (!read_answers())
 		connect_client();

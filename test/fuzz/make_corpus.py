@@ -30,6 +30,9 @@ link add g1 type gre local 10.0.0.1 remote 10.0.0.2 key 7 ttl 64 tos inherit csu
 link add m1 type gre local 10.0.0.1 ttl 255 nopmtudisc
 link add s1 type ip6gre local 2001:db8::1 remote 2001:db8::2 hoplimit 64
 link add i1 type ipip mode mplsip local 10.0.0.1 remote 10.0.0.3
+link add t1 type sit local 10.0.0.1 remote 10.0.0.4 ttl 64 mode ip6ip
+link add t2 type ipip local 10.0.0.1 remote 10.0.0.5 tos inherit nopmtudisc mode ipip
+link add t3 type ip6tnl local 2001:db8::1 remote 2001:db8::3 mode any
 link add link core name v5 type vlan id 5
 link set v5 master red
 link set m1 up
@@ -120,7 +123,7 @@ def packets():
 def texts():
     """What ESP may have in it: tunnels' packets with a right trailer, and whole texts."""
     from ipsec import GRE4, MIP4
-    from topology import GRE, IP, PE1, PE3, label, udp, udp6
+    from topology import GRE, IP, PE1, PE3, Raw, label, udp, udp6
 
     packet = udp("10.2.0.9", "10.1.0.2", size=5)
     packet6 = udp6("2001:db8:2::9", "2001:db8:1::2", size=5)
@@ -136,6 +139,19 @@ def texts():
                       GRE(proto=0x0800) / IP(src=PE3, dst=PE1, proto=137) / label(200, packet)):
             write("esp", record(0x90 | sa, bytes(inner)) + record(0x80 | sa, bytes(inner)[:-3]))
         write("esp", record(0x8C | sa, b"dummy") + record(0x88 | sa, bytes(packet)))
+    for sa in range(4):  # in tunnel mode
+        for inner in (packet, udp("10.2.0.9", "10.2.0.8", size=5), bytes(packet)[:19], b"",
+                      IP(src="10.2.0.9", dst="10.1.0.1", proto=50) / Raw(bytes(40)),
+                      IP(src="10.2.0.9", dst="10.1.0.1", proto=47) / GRE(proto=0x8847)
+                      / label(201, packet),
+                      IP(src="10.2.0.9", dst="10.1.0.2", options=[b"\x94\x04\0\0"]) / b"1234",
+                      IP(src="10.2.0.9", dst="10.1.0.2", flags="MF", frag=8) / b"12345678",
+                      IP(src="10.2.0.9", dst="10.1.0.2", ttl=1) / b"1234"):
+            write("esp", record(0xA0 | sa, bytes(inner)) + record(0xB0 | sa, bytes(inner)))
+        for inner in (packet6, bytes(packet6)[:39], packet):
+            write("esp", record(0xA4 | sa, bytes(inner)) + record(0xB4 | sa, bytes(inner)))
+        write("esp", record(0xA8 | sa, b"dummy") + record(0xAC | sa, bytes(packet)))
+        write("esp", record(0x20 | sa, bytes(packet) + b"\1\1\x04"))
     inside = GRE4.inside(packet, label=200)
     for text in (inside + b"\1\1\x2f", inside + b"\0\x2f", b"\0\x3b", b"\xff\x2f", b"\1",
                  inside + bytes(range(1, 256)) + b"\xff\x2f",

@@ -142,21 +142,26 @@ def test_keyed_tunnel():
         pe().refuses(CORE, sender.frame(bad), "gre-key")
 
 
+# RFC 6040 4.2: for each inner field (Not-ECT, ECT(1), ECT(0), CE) and each outer one; None: a drop.
+COMBINED = ((0, 0, 0, None), (1, 1, 1, 3), (2, 1, 2, 3), (3, 3, 3, 3))
+
+
 def test_congestion():
-    """RFC 6040 4.2: the mark of the outer header goes inward, or the packet is dropped."""
+    """The mark of the outer header goes inward, or the packet is dropped, in every tunnel."""
     pe().ip(INHERIT.policies())
-    sender = Sender(INHERIT)
-    for make, field in ((lambda ecn: udp(INHERIT.far, "10.1.0.2", tos=0xB8 | ecn), "tos"),
-                        (lambda ecn: udp6(INHERIT.far6, "2001:db8:1::2", tc=0xB8 | ecn), "tc")):
-        for outer in range(4):
-            for inner in range(4):
-                packet = make(inner)
-                frame = sender.frame(INHERIT.inside(packet, label=200), tos=outer)
-                if outer == 3 and inner == 0:
-                    pe().refuses(CORE, frame, "tunnel-ecn")
-                else:
-                    ecn = 3 if outer == 3 else inner
-                    pe().expect(CORE, frame, [to_red(hop(packet, **{field: 0xB8 | ecn}))])
+    for way in WAYS + (INHERIT,):
+        sender, outer_field = Sender(way), "tc" if way.v6 else "tos"
+        for make, field in ((lambda ecn: udp(way.far, "10.1.0.2", tos=0xB8 | ecn), "tos"),
+                            (lambda ecn: udp6(way.far6, "2001:db8:1::2", tc=0xB8 | ecn), "tc")):
+            for inner, row in enumerate(COMBINED):
+                for outer, wanted in enumerate(row):
+                    packet = make(inner)
+                    frame = sender.frame(way.inside(packet, label=200), **{outer_field: outer})
+                    if wanted is None:
+                        pe().refuses(CORE, frame, "tunnel-ecn")
+                    else:
+                        packet = hop(packet, **{field: 0xB8 | wanted})
+                        pe().expect(CORE, frame, [to_red(packet)])
 
 
 def orders(pieces):

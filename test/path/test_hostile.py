@@ -23,6 +23,10 @@ addr add 172.18.0.1/24 dev mgre6
 neigh add 172.18.0.2 lladdr 20:01:0d:b8:00:ff:00:00:00:00:00:00:00:00:00:02 dev mgre6 nud permanent
 link add mip type ipip mode mplsip local 10.255.0.1 remote 10.255.0.3 ttl 64
 link set mip up
+link add six type sit mode any local 10.255.0.1 remote 10.255.0.2 ttl 64
+link set six master red up
+link add over6 type ip6tnl mode any local 2001:db8:ff::1 remote 2001:db8:ff::2 hoplimit 64
+link set over6 master red up
 link add link core2 name v100 type vlan id 100
 link set v100 master red up
 mpls route add 230 as 3000 via inet 192.0.2.3 dev core
@@ -62,6 +66,12 @@ PACKETS = {
     "mpls in ip": (CORE, from_core(IP(src=PE3, dst=PE1, proto=137) / label(200, IN4)), 14 + 52),
     "ipv6 underlay": (CORE, from_core(IPv6(src=PE2_6, dst=PE1_6, nh=47) / GRE(proto=0x8847)
                                       / label(200, IN4)), 14 + 48 + 28),
+    "ipv6 in ip": (CORE, from_core(IP(src=PE2, dst=PE1, proto=41) / IN6), 14 + 20 + 48),
+    "ipv4 in ip": (CORE, from_core(IP(src=PE2, dst=PE1, proto=4) / IN4), 14 + 20 + 28),
+    "ipv4 in ipv6": (CORE, from_core(IPv6(src=PE2_6, dst=PE1_6, nh=4) / IN4), 14 + 40 + 28),
+    "ipv6 in ipv6": (CORE, from_core(IPv6(src=PE2_6, dst=PE1_6, nh=41) / IN6), 14 + 40 + 48),
+    "ip in ip fragment": (CORE, from_core(IP(src=PE2, dst=PE1, proto=41, id=9, flags="MF")
+                                          / IN6), 14 + 20 + 48),
     "outer fragment": (CORE, from_core(IP(src=PE2, dst=PE1, proto=47, id=9, flags="MF")
                                        / GRE(proto=0x8847) / label(200, IN4)), 14 + 28 + 28),
     "outer fragment ipv6": (CORE, from_core(IPv6(src=PE2_6, dst=PE1_6)

@@ -8,6 +8,7 @@ from pewter import main
 from topology import (CORE, GRE, IP, MGRE, PE1, PE1_6, PE2, PE2_6, PE3, RED, STARTED, VPN, IPv6,
                       Lazy, Raw, from_core, gre_from, hop, label, to_red, udp)
 from scapy.layers.inet6 import IPv6ExtHdrFragment
+from scapy.utils import checksum
 
 MGRE6 = """
 link add mgre6 type ip6gre local 2001:db8:ff::1 hoplimit 64
@@ -33,6 +34,15 @@ def cut(packet, size, identity=None, last_more=False):
         del head.chksum
         pieces.append(from_core(IP(bytes(head)) / Raw(part)))
     return pieces
+
+
+def renumbered(frame, identity):
+    """The Ethernet frame with another IPv4 identification. Scapy would take a millisecond."""
+    head = bytearray(frame[14:34])
+    head[4:6] = identity.to_bytes(2, "big")
+    head[10:12] = b"\0\0"
+    head[10:12] = checksum(bytes(head)).to_bytes(2, "big")
+    return frame[:14] + bytes(head) + frame[34:]
 
 
 def outer(size=1000, **fields):
@@ -173,12 +183,10 @@ def test_too_big():
 def test_bomb():
     """Thousands of first fragments: bounded memory, and the PE goes on."""
     before = pe().counters()["buffers"]
+    _, packet = outer(600)
+    first = bytes(cut(packet, 400)[0])
     for n in range(0, 3000, 300):
-        frames = []
-        for i in range(300):
-            _, packet = outer(600)
-            frames.append(cut(packet, 400)[0])
-        sent, _ = pe().exchange(CORE, *frames)
+        sent, _ = pe().exchange(CORE, *[renumbered(first, next(IDENTITY)) for _ in range(300)])
         assert not sent
     held = pe().counters()["buffers"] - before
     assert held < 2500, "%d buffers held" % held
@@ -225,6 +233,40 @@ def test_ipv6():
         sent, drops = pe().exchange(CORE, *frames)
         wanted = to_red(hop(inner))
         assert sent == [(wanted[0], bytes(wanted[1]))] and not drops, (sent, drops)
+
+
+def marked(frames, fields):
+    """The fragments with these ECN fields."""
+    out = []
+    for frame, ecn in zip(frames, fields):
+        frame = frame.copy()
+        if frame.payload.version == 6:
+            frame.payload.tc = ecn
+        else:
+            frame.payload.tos = ecn
+            del frame.payload.chksum
+        out.append(frame)
+    return out
+
+
+def test_congestion_on_one_fragment():
+    """RFC 3168 5.3: any fragment's mark is the packet's, and so (RFC 6040) what is inside has it."""
+    inner = udp(source="10.2.0.2", destination="10.1.0.2", size=600, tos=2)
+    for fields, wanted in (((2, 2, 2), 2), ((3, 2, 2), 3), ((2, 3, 2), 3), ((2, 2, 3), 3),
+                           ((1, 2, 3), 3), ((2, 1, 2), 2), ((0, 0, 0), 2), ((0, 2, 0), 2),
+                           ((3, 0, 2), None), ((2, 0, 3), None), ((0, 0, 3), None)):
+        for order in (lambda f: f, lambda f: f[::-1]):
+            packet = IP(bytes(gre_from(label(200, inner), id=next(IDENTITY))))
+            packet6 = IPv6(bytes(IPv6(src=PE2_6, dst=PE1_6, nh=47) / GRE(proto=0x8847)
+                                 / label(200, inner)))
+            for frames in (cut(packet, 256), cut6(packet6, 256, next(IDENTITY))):
+                assert len(frames) == 3
+                sent, drops = pe().exchange(CORE, *order(marked(frames, fields)))
+                if wanted is None:
+                    assert not sent and drops == {"reassembly-ecn": 3}, (fields, sent, drops)
+                else:
+                    port, frame = to_red(hop(inner, tos=wanted))
+                    assert sent == [(port, bytes(frame))] and not drops, (fields, sent, drops)
 
 
 def test_ipv6_atomic_fragment():

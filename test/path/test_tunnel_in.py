@@ -29,6 +29,8 @@ link add grey type gre local 10.255.0.1 remote 10.255.0.9 ttl 64
 link set grey down
 link add plain type gre local 10.255.0.1 remote 10.255.0.4 ttl 64
 link set plain master blue up
+link add plain6 type ip6gre local 2001:db8:ff::1 remote 2001:db8:ff::4 hoplimit 64
+link set plain6 master blue up
 """
 
 pe = Lazy(MGRE, VPN, MORE)
@@ -434,19 +436,62 @@ def test_ip_in_gre_without_vrf_reaches_no_customer():
     nowhere(CORE, gre_frame(0, 0x0800, payload=bytes(far())), "route-none")
 
 
+# RFC 6040 4.2, figure 4: what comes out, for each inner field (Not-ECT, ECT(1), ECT(0), CE) and
+# each outer one, in the order of their bits. None is a drop.
+COMBINED = ((0, 0, 0, None), (1, 1, 1, 3), (2, 1, 2, 3), (3, 3, 3, 3))
+
+
+def combinations(ways):
+    """Every pair of fields, in both families, in every tunnel of @p ways: nobody said `inherit`."""
+    for around, to in ways:
+        for make, field, ethertype in ((far, "tos", 0x0800), (far6, "tc", 0x86DD)):
+            for inner, row in enumerate(COMBINED):
+                for outer, wanted in enumerate(row):
+                    packet = make(**{field: 0xB8 | inner})
+                    frame = from_core(around(packet, ethertype, outer | 0x68))
+                    if wanted is None:
+                        pe().refuses(CORE, frame, "tunnel-ecn")
+                    else:
+                        packet = hop(packet, **{field: 0xB8 | wanted})
+                        pe().expect(CORE, frame, [to(packet)])
+
+
 def test_congestion_marks():
-    """RFC 6040: an outer mark goes inside; what cannot carry it is dropped, by its own name."""
-    for inner, outer, wanted in ((2, 0, 2), (2, 3, 3), (1, 3, 3), (3, 0, 3), (0, 0, 0), (0, 2, 0)):
-        packet = far(tos=0xB8 | inner)
-        frame = from_core(IP(src="10.255.0.4", dst=PE1, proto=47, tos=outer) / GRE(proto=0x0800)
-                          / packet)
-        pe().expect(CORE, frame, [to_blue(hop(packet, tos=0xB8 | wanted))])
-        packet = far6(tc=0xB8 | inner)
-        frame = from_core(IP(src="10.255.0.4", dst=PE1, proto=47, tos=outer) / GRE(proto=0x86DD)
-                          / packet)
-        pe().expect(CORE, frame, [to_blue(hop(packet, tc=0xB8 | wanted))])
-    frame = from_core(IP(src="10.255.0.4", dst=PE1, proto=47, tos=3) / GRE(proto=0x0800) / far())
-    pe().refuses(CORE, frame, "tunnel-ecn")
+    combinations((
+        (lambda packet, ethertype, tos: IP(src="10.255.0.4", dst=PE1, proto=47, tos=tos)
+         / GRE(proto=ethertype) / packet, to_blue),
+        (lambda packet, ethertype, tos: gre_from(label(200, packet), tos=tos), to_red),
+        (lambda packet, ethertype, tos: IP(src=PE3, dst=PE1, proto=137, tos=tos)
+         / label(200, packet), to_red),
+    ))
+
+
+def test_congestion_marks_of_an_ipv6_underlay():
+    combinations((
+        (lambda packet, ethertype, tc: IPv6(src="2001:db8:ff::4", dst=PE1_6, nh=47, tc=tc)
+         / GRE(proto=ethertype) / packet, to_blue),
+        (lambda packet, ethertype, tc: IPv6(src=PE2_6, dst=PE1_6, nh=47, tc=tc)
+         / GRE(proto=0x8847) / label(200, packet), to_red),
+    ))
+
+
+def test_congestion_marks_below_two_labels_and_towards_a_next_hop():
+    """An explicit null above, and a label that is popped: the mark is still the outer header's."""
+    for stack in (lambda packet: label(0, label(200, packet), s=0),
+                  lambda packet: label(220, packet)):
+        packet = far(tos=2)
+        frame = from_core(gre_from(stack(packet), tos=3))
+        pe().expect(CORE, frame, [to_red(hop(packet, tos=3))])
+        pe().refuses(CORE, from_core(gre_from(stack(far()), tos=3)), "tunnel-ecn")
+
+
+def test_congestion_marks_checksum():
+    """Whatever the header's checksum is, what leaves is what the header sums up to."""
+    for ident in range(0, 0x10000, 0x3A7):
+        packet = far(tos=2, id=ident)
+        for outer in (1, 3):
+            frame = from_core(gre_from(label(200, packet), tos=outer))
+            pe().expect(CORE, frame, [to_red(hop(packet, tos=outer))])
 
 
 def test_mpls_in_ip():

@@ -46,11 +46,12 @@ void gre_put(struct nlmsghdr *nlh, const struct gre *gre)
 	mnl_attr_nest_end(nlh, info);
 }
 
-void ipip_put(struct nlmsghdr *nlh, const char *local, const char *remote, uint8_t protocol)
+void iptunnel_put(struct nlmsghdr *nlh, const char *kind, const char *local, const char *remote,
+		  uint8_t protocol)
 {
 	struct nlattr *info = mnl_attr_nest_start(nlh, IFLA_LINKINFO), *data;
 
-	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "ipip");
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, kind);
 	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
 	put_end(nlh, IFLA_IPTUN_LOCAL, local);
 	put_end(nlh, IFLA_IPTUN_REMOTE, remote);

@@ -18,6 +18,7 @@ struct gre {
 };
 
 void gre_put(struct nlmsghdr *nlh, const struct gre *gre);
-void ipip_put(struct nlmsghdr *nlh, const char *local, const char *remote, uint8_t protocol);
+void iptunnel_put(struct nlmsghdr *nlh, const char *kind, const char *local, const char *remote,
+		  uint8_t protocol);
 
 #endif

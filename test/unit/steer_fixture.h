@@ -151,9 +151,11 @@ static inline struct bpf_object *load(const void *data, size_t size, int *progra
 	address_set(object, "10.1.0.1", PW_STEER_LOCAL | PW_STEER_ECHO);
 	address_set(object, "10.2.0.1", PW_STEER_LOCAL | PW_STEER_ESP);
 	address_set(object, "10.3.0.1", PW_STEER_LOCAL | PW_STEER_ECHO | PW_STEER_ESP);
+	address_set(object, "10.4.0.1", PW_STEER_LOCAL | PW_STEER_IP);
 	address_set(object, "2001:db8::1", PW_STEER_LOCAL);
 	address_set(object, "2001:db8:1::1", PW_STEER_LOCAL | PW_STEER_ECHO);
 	address_set(object, "2001:db8:2::1", PW_STEER_LOCAL | PW_STEER_ESP);
+	address_set(object, "2001:db8:4::1", PW_STEER_LOCAL | PW_STEER_IP);
 	assert_int_equal(bpf_map_update_elem(map(object, PW_STEER_VLANS), &vlan, &yes, BPF_ANY), 0);
 	return object;
 }

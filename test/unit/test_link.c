@@ -223,7 +223,7 @@ static void test_nothing_half_applied(void **state)
 static void test_kinds_refused(void **state)
 {
 	static const char *const kinds[] = {"gretap", "erspan", "bridge",
-					    "dummy",  "vxlan",  "ip6tnl"};
+					    "dummy",  "vxlan",  "geneve"};
 
 	for (size_t i = 0; i < MNL_ARRAY_SIZE(kinds); i++) {
 		struct nlmsghdr *nlh = link_message(RTM_NEWLINK, NEW, "x");
@@ -329,22 +329,75 @@ static void test_ip6gre(void **state)
 	assert_int_equal(change_gre("six", 0, &gre), -EINVAL);
 }
 
-static void test_mpls_in_ip(void **state)
+static void test_iptunnel(void **state)
 {
-	for (int protocol = 0; protocol < 256; protocol++) {
-		struct nlmsghdr *nlh = link_message(RTM_NEWLINK, NEW, "mpls");
+	static const struct {
+		const char *kind, *local, *remote;
+		uint32_t mtu;
+		bool v4, v6, mpls; /* what may be chosen alone */
+		bool any6;         /* IPv6 with protocol 0 */
+	} kinds[] = {
+		{"ipip", "192.0.2.1", "192.0.2.2", 1480, true, false, true, false},
+		{"sit", "192.0.2.1", "192.0.2.2", 1480, true, true, false, true},
+		{"ip6tnl", "2001:db8::1", "2001:db8::2", 1460, true, true, false, true},
+	};
 
-		ipip_put(nlh, "192.0.2.1", "192.0.2.2", (uint8_t)protocol);
-		if (protocol == IPPROTO_MPLS) {
-			assert_int_equal(send_message(nlh), 0);
-			assert_true(link_named("mpls")->tunnel.mpls_in_ip);
-			assert_int_equal(link_named("mpls")->mtu, 1480);
-			assert_int_equal(delete_link("mpls"), 0);
-		} else {
-			assert_int_equal(send_message(nlh), -EOPNOTSUPP);
-			assert_said("mplsip");
+	for (size_t i = 0; i < 256 * MNL_ARRAY_SIZE(kinds); i++) {
+		size_t k = i / 256;
+		uint8_t protocol = (uint8_t)i;
+		struct nlmsghdr *nlh = link_message(RTM_NEWLINK, NEW, "tunnel");
+		bool alone = (protocol == IPPROTO_IPIP && kinds[k].v4) ||
+			     (protocol == IPPROTO_IPV6 && kinds[k].v6) ||
+			     (protocol == IPPROTO_MPLS && kinds[k].mpls);
+		const struct pw_tunnel *tunnel;
+
+		iptunnel_put(nlh, kinds[k].kind, kinds[k].local, kinds[k].remote, protocol);
+		if (protocol && !alone) {
+			assert_int_equal(send_message(nlh),
+					 protocol == IPPROTO_MPLS ? -EOPNOTSUPP : -EINVAL);
+			assert_null(pw_link_by_name("tunnel"));
+			continue;
 		}
+		assert_int_equal(send_message(nlh), 0);
+		tunnel = &link_named("tunnel")->tunnel;
+		assert_int_equal(tunnel->mpls_in_ip, protocol == IPPROTO_MPLS);
+		assert_int_equal(tunnel->ip_in_ip, protocol != IPPROTO_MPLS);
+		assert_int_equal(pw_tunnel_carries(tunnel, AF_INET),
+				 protocol == 0 || protocol == IPPROTO_IPIP);
+		assert_int_equal(pw_tunnel_carries(tunnel, AF_INET6),
+				 protocol == IPPROTO_IPV6 || (protocol == 0 && kinds[k].any6));
+		assert_int_equal(link_named("tunnel")->mtu, kinds[k].mtu);
+		assert_int_equal(pw_tunnel_ip_ends, protocol != IPPROTO_MPLS);
+		assert_int_equal(delete_link("tunnel"), 0);
+		assert_int_equal(pw_tunnel_ip_ends, 0);
 	}
+}
+
+/* Protocols 4 and 41 of two addresses are one tunnel's; GRE and MPLS-in-IP are others. */
+static void test_iptunnel_unique(void **state)
+{
+	struct gre gre = {.local = "192.0.2.1", .remote = "192.0.2.2"};
+	struct nlmsghdr *nlh = link_message(RTM_NEWLINK, NEW, "one");
+
+	iptunnel_put(nlh, "sit", "192.0.2.1", "192.0.2.2", IPPROTO_IPV6);
+	assert_int_equal(send_message(nlh), 0);
+	nlh = link_message(RTM_NEWLINK, NEW, "two");
+	iptunnel_put(nlh, "ipip", "192.0.2.1", "192.0.2.2", IPPROTO_IPIP);
+	assert_int_equal(send_message(nlh), -EEXIST);
+	assert_said("same local, remote");
+	nlh = link_message(RTM_NEWLINK, NEW, "two");
+	iptunnel_put(nlh, "ipip", "192.0.2.1", "192.0.2.2", IPPROTO_MPLS);
+	assert_int_equal(send_message(nlh), 0);
+	assert_int_equal(change_gre("three", NEW, &gre), 0);
+	/* A kind is for life, whatever its packets look like. */
+	nlh = link_message(RTM_NEWLINK, 0, "one");
+	iptunnel_put(nlh, "ipip", "192.0.2.1", "192.0.2.3", IPPROTO_IPIP);
+	assert_int_equal(send_message(nlh), -EOPNOTSUPP);
+	nlh = link_message(RTM_NEWLINK, 0, "one");
+	iptunnel_put(nlh, "sit", "192.0.2.1", "192.0.2.3", 0);
+	assert_int_equal(send_message(nlh), 0);
+	assert_int_equal(link_named("one")->tunnel.remote.bytes[3], 3);
+	assert_int_equal(link_named("one")->tunnel.protocol, 0);
 }
 
 static void test_addresses(void **state)
@@ -479,7 +532,7 @@ static struct nlmsghdr *good_message(unsigned int kind)
 		mnl_attr_put_strz(nlh, IFLA_IFALIAS, "alias");
 		break;
 	case 2:
-		ipip_put(nlh, "192.0.2.1", "192.0.2.2", IPPROTO_MPLS);
+		iptunnel_put(nlh, "ipip", "192.0.2.1", "192.0.2.2", IPPROTO_MPLS);
 		break;
 	case 4:
 	case 5:
@@ -567,7 +620,8 @@ int main(void)
 		TEST(test_gre),
 		TEST(test_gre_underlay),
 		TEST(test_ip6gre),
-		TEST(test_mpls_in_ip),
+		TEST(test_iptunnel),
+		TEST(test_iptunnel_unique),
 		TEST(test_addresses),
 		TEST(test_address_flags),
 		TEST(test_mirror),

@@ -483,16 +483,25 @@ static void test_refusals(void **state)
 		 -EINVAL},
 		{"src 10.0.0.1 dst 10.0.0.2 dir in ptype 1 tmpl", "none of type sub", -EOPNOTSUPP},
 		{"src 10.0.0.1 dst 10.0.0.2 dir out proto 1 tmpl",
-		 "protocol 1: only tunnels between PEs", -EOPNOTSUPP},
-		{"src 10.0.0.1 dst 10.0.0.2 dir in proto 6 block",
-		 "protocol 6: only tunnels between PEs", -EOPNOTSUPP},
+		 "protocol 1: in transport mode only tunnels", -EOPNOTSUPP},
+		{"src 10.0.0.1 dst 10.0.0.2 dir in proto 89 key block", "protocol 89 has no ports",
+		 -EINVAL},
+		{"src 10.0.0.1 dst 10.0.0.2 dir out proto gre key block",
+		 "a selector with a GRE key", -EOPNOTSUPP},
 		{"src 10.0.0.1 dst 10.0.0.2 dir out proto gre key tmpl",
 		 "a selector with a GRE key", -EOPNOTSUPP},
 		{"src 10.0.0.1 dst 10.0.0.2 dir out key tmpl", "ports (sport, dport)", -EOPNOTSUPP},
-		{"src 10.0.0.1 dst 10.0.0.2 dir out dev 2 tmpl", "a device (dev, index 2)",
+		{"src 10.0.0.1 dst 10.0.0.2 dir out dev 1 tmpl", "a device (dev, index 1)",
 		 -EOPNOTSUPP},
+		{"src 10.0.0.1 dst 10.0.0.2 dir out dev 9000 tmpl mode 1 dst 10.9.0.1",
+		 "no device with index 9000", -ENODEV},
+		{"src 10.0.0.1 dst 10.0.0.2 dir out dev 1 if_id 3 tmpl mode 1 dst 10.9.0.1",
+		 "names a VRF; if_id and mark", -EOPNOTSUPP},
 		{"src 10.0.0.1 dst 10.0.0.2 dir out uid 7 tmpl", "a user (uid 7)", -EOPNOTSUPP},
-		{"src 10.0.0.1 dst 10.0.0.2 dir out tmpl mode 1", "mode tunnel (1)", -EOPNOTSUPP},
+		{"src 10.0.0.1 dst 10.0.0.2 dir out tmpl mode 1", "names the remote end", -EINVAL},
+		{"src 10.0.0.1 dst 10.0.0.2 dir out tmpl mode 1 src 10.9.0.1 dst 10.9.0.1",
+		 "two ends are the same address", -EINVAL},
+		{"src 10.0.0.1 dst 10.0.0.2 dir out tmpl mode 2", "mode ro (2)", -EOPNOTSUPP},
 		{"src 10.0.0.1 dst 10.0.0.2 dir out tmpl mode 4", "mode beet (4)", -EOPNOTSUPP},
 		{"src 10.0.0.1 dst 10.0.0.2 dir out tmpl mode 9", "mode unknown (9)", -EINVAL},
 		{"src 10.0.0.1 dst 10.0.0.2 dir out tmpl proto 51", "AH is not supported",
@@ -700,7 +709,17 @@ static void test_use_block_bypass(void **state)
 	assert_int_equal(add(OUT "if_id 5"), 0);
 	expect(PW_PROTECT_OUT, sa);
 	assert_int_equal(update(OUT "if_id 5 block"), 0);
+	expect(PW_PROTECT_OUT, sa);
+	assert_int_equal(update(OUT "if_id 5 tmpl reqid 5"), 0);
+	expect(PW_PROTECT_OUT, NULL);
+	assert_int_equal(delete (OUT "if_id 5"), 0);
+	/* One of forwarded packets that selects the tunnel's too: none that a tunnel can meet. */
+	assert_int_equal(add("src 10.0.0.0/9 dst 10.0.0.0/8 dir out tmpl mode 1 dst 10.9.0.1"), 0);
 	expect(PW_PROTECT_BLOCK_OUT, NULL);
+	assert_int_equal(update("src 10.0.0.0/9 dst 10.0.0.0/8 dir out priority 20 "
+				"tmpl mode 1 dst 10.9.0.1"),
+			 0);
+	expect(PW_PROTECT_OUT, sa);
 	/* Other protocols and other hosts leave it alone. */
 	flush();
 	assert_int_equal(add("src 10.0.0.1 dst 10.0.0.2 proto 137 dir out tmpl"), 0);
@@ -1052,6 +1071,68 @@ static void test_lifetime(void **state)
 	subscribe(XFRMNLGRP_EXPIRE, false);
 }
 
+static double seconds_used(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void put_many(unsigned int count)
+{
+	struct pw_policy model = {.direction = XFRM_POLICY_OUT,
+				  .action = XFRM_POLICY_BLOCK,
+				  .source = address_of("10.1.0.1"),
+				  .destination = address_of("10.200.0.0")};
+	const struct pw_policy *policy;
+
+	model.selector.family = AF_INET;
+	model.selector.prefixlen_s = model.selector.prefixlen_d = 32;
+	memcpy(&model.selector.saddr, model.source.bytes, 4);
+	for (unsigned int i = 0; i < count; i++) {
+		model.destination.bytes[2] = (uint8_t)(i >> 8);
+		model.destination.bytes[3] = (uint8_t)i;
+		memcpy(&model.selector.daddr, model.destination.bytes, 4);
+		assert_int_equal(pw_policy_put(&model, false, &policy), 0);
+	}
+}
+
+/*
+ * Two dumps go on side by side, and what both told last is deleted again and again. Neither may
+ * take a look at all policies for each: 20,000 are milliseconds, looks at all of them seconds.
+ */
+static void test_dump_many(void **state)
+{
+	const unsigned int count = 20000;
+	uint64_t cursor[2] = {0, 0};
+	unsigned int told = 0, deleted = 0;
+	double used;
+
+	put_many(count);
+	used = seconds_used();
+	for (;;) {
+		const struct pw_policy *policy = pw_policy_next(cursor[0]);
+
+		assert_ptr_equal(pw_policy_next(cursor[1]), policy);
+		if (!policy)
+			break;
+		assert_true(!told || policy->serial < cursor[0]);
+		cursor[0] = cursor[1] = policy->serial;
+		if (told++ % 16)
+			continue;
+		pw_policy_delete((struct pw_policy *)policy);
+		deleted++;
+	}
+	used = seconds_used() - used;
+	print_message("two dumps of 20,000 policies: %.1f ms\n", 1000 * used);
+	assert_int_equal(told, count);
+	assert_true(used < 0.5);
+	assert_int_equal(pw_policy_count(XFRM_POLICY_OUT), count - deleted);
+	assert_int_equal(pw_policy_flush(), count - deleted);
+	assert_null(pw_policy_next(0));
+}
+
 /* 10,000 remotes with a policy and an SA each: a change concerns its own pair. */
 static void test_many(void **state)
 {
@@ -1108,6 +1189,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_acquire, with_tunnel, teardown),
 		cmocka_unit_test_setup_teardown(test_acquire_again, with_tunnel, teardown),
 		cmocka_unit_test_setup_teardown(test_lifetime, with_tunnel, teardown),
+		cmocka_unit_test_setup_teardown(test_dump_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
 

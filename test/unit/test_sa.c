@@ -6,7 +6,7 @@
 
 #define LOCAL  "192.0.2.1"
 #define REMOTE "192.0.2.2"
-#define RIGHTS (PW_SA_GRE | PW_SA_MPLS) /* of policy: not tested here */
+#define RIGHTS (PW_SA_GRE | PW_SA_MPLS | PW_SA_IP4 | PW_SA_IP6) /* of policy: not tested here */
 
 static struct client client;
 
@@ -807,13 +807,14 @@ static void test_thresholds(void **state)
 {
 	struct nlmsghdr *nlh;
 	struct client listener = client_new(NETLINK_XFRM);
-	uint64_t now = pw_sa_now();
+	uint64_t now;
 
 	client_subscribe(&listener, XFRMNLGRP_AEVENTS);
 	nlh = sa_message(XFRM_MSG_NEWSA, LOCAL, REMOTE, 0xe02);
 	mnl_attr_put_u32(nlh, XFRMA_REPLAY_THRESH, 10);
 	mnl_attr_put_u32(nlh, XFRMA_ETIMER_THRESH, 50);
 	assert_int_equal(ask(&client, nlh), 0);
+	now = pw_sa_now();
 	counters_of(REMOTE, 0xe02)->packets = 9;
 	pw_sa_poll(now);
 	receive(&listener);
@@ -868,13 +869,13 @@ static void test_rights(void **state)
 	sa_info(nlh)->sel.proto = IPPROTO_GRE;
 	assert_int_equal(ask(&client, nlh), 0);
 	/* Policy allows both; the SA's selector only one. */
-	pw_sa_set_rights(sa_of(LOCAL, 0xf10)->entry.id, true, true, 77);
+	pw_sa_set_rights(sa_of(LOCAL, 0xf10)->entry.id, PW_SA_GRE | PW_SA_MPLS, 77);
 	assert_true(hot_of(LOCAL, 0xf10)->flags & PW_SA_GRE);
 	assert_false(hot_of(LOCAL, 0xf10)->flags & PW_SA_MPLS);
 	assert_int_equal(hot_of(LOCAL, 0xf10)->endpoint, 77);
-	pw_sa_set_rights(sa_of(LOCAL, 0xf10)->entry.id, false, false, 0);
+	pw_sa_set_rights(sa_of(LOCAL, 0xf10)->entry.id, 0, 0);
 	assert_false(hot_of(LOCAL, 0xf10)->flags & PW_SA_GRE);
-	pw_sa_set_rights(PW_SAS + 5, true, true, 0);
+	pw_sa_set_rights(PW_SAS + 5, PW_SA_GRE, 0);
 }
 
 /* ---- many, events, dumps --------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The steering program's decision on ESP, bare and in UDP (RFC 3948), and on IKE beside it. */
+/* The steering program's decision on ESP, bare and in UDP (RFC 3948), and on IKE beside it; and on
+ * IP in IP. */
 #include "steer_fixture.h"
 
 static void udp(uint16_t destination, uint16_t size, const uint8_t *first)
@@ -53,6 +54,28 @@ static void test_ipv4(void **state)
 	assert_false(ipv4_ours("192.0.2.1", "10.2.0.1", 51, 0, 0)); /* AH */
 	assert_false(ipv4_ours("192.0.2.1", "10.2.0.1", 6, 0, 0));
 	assert_true(ipv4_ours("192.0.2.1", "10.2.0.1", 47, 0, 0));
+}
+
+/* Only to addresses where such tunnels end: others may be the kernel's own. */
+static void test_ip_in_ip(void **state)
+{
+	NEED_PROGRAMS();
+	for (int protocol = 4; protocol <= 41; protocol += 37) {
+		assert_true(ipv4_ours("192.0.2.1", "10.4.0.1", (uint8_t)protocol, 0, 0));
+		assert_true(ipv4_ours("192.0.2.1", "10.4.0.1", (uint8_t)protocol, 0x00b9, 0));
+		assert_true(ipv4_ours("192.0.2.1", "10.4.0.2", (uint8_t)protocol, 0, 0));
+		assert_false(ipv4_ours("192.0.2.1", "10.2.0.1", (uint8_t)protocol, 0, 0));
+		assert_false(ipv4_ours("192.0.2.1", "10.0.0.1", (uint8_t)protocol, 0, 0));
+		for (uint8_t n = 2; n <= 4; n += 2) {
+			ethernet(ours, 0x86dd);
+			ipv6("2001:db8:9::1", n == 2 ? "2001:db8:2::1" : "2001:db8:4::1",
+			     (uint8_t)protocol);
+			payload(0);
+			assert_int_equal(is_ours(), n == 4);
+		}
+	}
+	assert_false(ipv4_ours("192.0.2.1", "10.4.0.1", 50, 0, 0));
+	assert_false(ipv4_ours("192.0.2.1", "10.4.0.1", 5, 0, 0));
 }
 
 static void test_ipv4_udp(void **state)
@@ -194,13 +217,10 @@ static void test_truncated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ipv4),
-		cmocka_unit_test(test_ipv4_udp),
-		cmocka_unit_test(test_ipv4_options),
-		cmocka_unit_test(test_ipv6),
-		cmocka_unit_test(test_ipv6_extensions),
-		cmocka_unit_test(test_vlan),
-		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_ipv4),     cmocka_unit_test(test_ip_in_ip),
+		cmocka_unit_test(test_ipv4_udp), cmocka_unit_test(test_ipv4_options),
+		cmocka_unit_test(test_ipv6),     cmocka_unit_test(test_ipv6_extensions),
+		cmocka_unit_test(test_vlan),     cmocka_unit_test(test_truncated),
 	};
 
 	return cmocka_run_group_tests_name("steer_esp", tests, setup, teardown);

@@ -106,6 +106,34 @@ static void test_esp_before_the_address(void **state)
 	local("10.0.0.3", false);
 }
 
+/* IP in IP is told beside ESP, neither for the other. */
+static void test_ip_in_ip(void **state)
+{
+	struct pw_address address = address_of("10.0.0.9");
+
+	local("10.0.0.9", true);
+	count = 0;
+	pw_address_ip_changed(PW_VRF_DEFAULT, &address, true);
+	assert_told(true, PW_STEER_IP);
+	esp(PW_VRF_DEFAULT, "10.0.0.9", true);
+	assert_told(true, PW_STEER_IP | PW_STEER_ESP);
+	count = 0;
+	pw_address_ip_changed(PW_VRF_DEFAULT, &address, true); /* a second tunnel */
+	pw_address_ip_changed(PW_VRF_DEFAULT, &address, false);
+	assert_silent();
+	local("10.0.0.9", false);
+	assert_told(false, PW_STEER_IP | PW_STEER_ESP);
+	local("10.0.0.9", true);
+	assert_told(true, PW_STEER_IP | PW_STEER_ESP);
+	esp(PW_VRF_DEFAULT, "10.0.0.9", false);
+	assert_told(true, PW_STEER_IP);
+	count = 0;
+	pw_address_ip_changed(PW_VRF_DEFAULT, &address, false);
+	assert_told(true, 0);
+	local("10.0.0.9", false);
+	assert_told(false, 0);
+}
+
 static void test_port_changes_vrf(void **state)
 {
 	struct pw_address address = address_of("10.0.0.4");
@@ -144,6 +172,7 @@ int main(void)
 						fixture_stop),
 		cmocka_unit_test_setup_teardown(test_esp_before_the_address, fixture_start,
 						fixture_stop),
+		cmocka_unit_test_setup_teardown(test_ip_in_ip, fixture_start, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_port_changes_vrf, fixture_start, fixture_stop),
 	};
 
