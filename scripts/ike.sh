@@ -42,12 +42,11 @@ charon-systemd {
 CONF
 }
 
-# ike_charon NODE: starts it and gives it docs/examples/NODE.swanctl.conf.
+# ike_charon NODE [FILE]: starts it and gives it the file, docs/examples/NODE.swanctl.conf.
 ike_charon() {
-	local node=$1 i
+	local node=$1 file=${2:-$PEWTER_TOP/docs/examples/$1.swanctl.conf} i
 	mkdir -p "$lab_state/ike"
 	ike_conf "$node" > "$lab_state/ike/$node.conf"
-	on_pe "$node" ip -batch "$PEWTER_TOP/docs/examples/ike.xfrm" || return 1
 	STRONGSWAN_CONF=$lab_state/ike/$node.conf ip netns exec "$(ns "$node")" \
 		"$BIN/control/cli/pewter-run" -s "$lab_state/$node.sock" -P xfrm /usr/sbin/charon-systemd \
 		> "$lab_state/ike/$node.out" 2>&1 < /dev/null &
@@ -57,7 +56,7 @@ ike_charon() {
 		[ ! -S "$lab_state/ike/$node.vici" ] || break
 		sleep 0.1
 	done
-	ike_ctl "$node" --load-all --noprompt --file "$PEWTER_TOP/docs/examples/$node.swanctl.conf" \
+	ike_ctl "$node" --load-all --noprompt --file "$file" \
 		> "$lab_state/ike/$node.load" 2>&1 || {
 		tail -n 20 "$lab_state/ike/$node.load" "$lab_state/ike/$node.out"
 		return 1
@@ -66,9 +65,12 @@ ike_charon() {
 
 # IKE is the kernel's: it too needs a way to the other PE.
 ike_up() {
+	local pe
 	ip -n "$(ns pe1)" route replace 10.255.0.2/32 via 192.0.2.2 src 10.255.0.1
 	ip -n "$(ns pe2)" route replace 10.255.0.1/32 via 192.0.2.6 src 10.255.0.2
-	ike_charon pe1 && ike_charon pe2
+	for pe in pe1 pe2; do
+		on_pe $pe ip -batch "$PEWTER_TOP/docs/examples/ike.xfrm" && ike_charon $pe || return 1
+	done
 }
 
 ike_rekey() {

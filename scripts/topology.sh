@@ -60,9 +60,10 @@ ctl() {
 	"$BIN/control/cli/pewterctl" -s "$lab_state/$node.sock" "$@"
 }
 
+# lab_namespaces NODE...
 lab_namespaces() {
 	local node
-	for node in $NODES; do
+	for node in "$@"; do
 		ip netns add "$(ns "$node")" || return 1
 		in_node "$node" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
 			net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.accept_ra=0
@@ -109,17 +110,11 @@ lab_core() {
 	in_node p sysctl -qw net.ipv4.ip_forward=1
 }
 
-# lab_daemon NODE CPU [OPTION...]: starts pewterd and waits until its start-up files are applied.
-lab_daemon() {
-	local node=$1 cpu=$2 port ports=() files=() i
+# lab_pewterd NODE CPU OPTION...: starts pewterd and waits until its start-up files are applied.
+lab_pewterd() {
+	local node=$1 cpu=$2 i
 	shift 2
-	[ "$lab_clear" = 1 ] || files+=(-f "$PEWTER_TOP/docs/examples/$node.xfrm")
-	for port in core ce-red ce-blue; do
-		ports+=(-p "$port=$lab_driver:$port")
-	done
-	ip netns exec "$(ns "$node")" "$BIN/pewterd" -s "$lab_state/$node.sock" -w "$cpu" "${ports[@]}" \
-		"${files[@]}" -f "$PEWTER_TOP/docs/examples/$node.batch" \
-		-f "$PEWTER_TOP/docs/examples/$node.mpls" "$@" \
+	ip netns exec "$(ns "$node")" "$BIN/pewterd" -s "$lab_state/$node.sock" -w "$cpu" "$@" \
 		> "$lab_state/$node.log" 2>&1 < /dev/null &
 	echo $! > "$lab_state/$node.pid"
 	disown $!
@@ -133,6 +128,18 @@ lab_daemon() {
 	return 1
 }
 
+# lab_daemon NODE CPU [OPTION...]: a PE.
+lab_daemon() {
+	local node=$1 cpu=$2 port ports=() files=()
+	shift 2
+	[ "$lab_clear" = 1 ] || files+=(-f "$PEWTER_TOP/docs/examples/$node.xfrm")
+	for port in core ce-red ce-blue; do
+		ports+=(-p "$port=$lab_driver:$port")
+	done
+	lab_pewterd "$node" "$cpu" "${ports[@]}" "${files[@]}" -f "$PEWTER_TOP/docs/examples/$node.batch" \
+		-f "$PEWTER_TOP/docs/examples/$node.mpls" "$@"
+}
+
 # lab_up [OPTION-OF-PEWTERD...]
 lab_up() {
 	local cpus
@@ -141,7 +148,8 @@ lab_up() {
 	[ ! -e "$lab_state" ] || die "lab $lab is up already: scripts/lab down $lab"
 	mkdir -p "$lab_state"
 	echo "$lab_driver" > "$lab_state/driver"
-	lab_namespaces && lab_wires && lab_core &&
+	# shellcheck disable=SC2086
+	lab_namespaces $NODES && lab_wires && lab_core &&
 		lab_daemon pe1 0 "$@" && lab_daemon pe2 $((cpus > 1 ? 1 : 0)) "$@"
 }
 
@@ -187,8 +195,8 @@ lab_down() {
 		done
 		grep -qsE 'pewterd|charon' "/proc/$pid/comm" && kill -9 "$pid" 2> /dev/null
 	done
-	for node in $NODES; do
-		[ ! -e "/run/netns/$(ns "$node")" ] || ip netns del "$(ns "$node")"
+	for node in $(ip netns list | awk -v begin="pw-$lab-" 'index($1, begin) == 1 { print $1 }'); do
+		ip netns del "$node"
 	done
 	if [ -s "$lab_state/hugepages" ]; then
 		hugepages_taken=$(cat "$lab_state/hugepages")
