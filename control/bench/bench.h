@@ -17,10 +17,12 @@
  *   message.c     netlink messages as `ip` would send them
  *   site.c        what is configured: VRFs, routes, labels, peers
  *   security.c    SAs and policies, for one algorithm at a time
+ *   policies.c    policies of the customers' VRFs, for one row at a time
  *   packet.c      the packets of a row
  *   sealed.c      those that arrive as ESP, sealed ahead
  *   measure.c     one repetition, on the workers
  *   floor.c       the cryptography alone
+ *   churn.c       forwarding while routes change
  *   lookup.c      the routing table against rte_lpm and rte_fib
  *   arithmetic.c  minima, medians, spread, noise
  *   report.c      table, JSON, CSV
@@ -30,12 +32,17 @@
  */
 
 enum pw_bench_work {
-	PW_BENCH_IMPOSE,  /* customer -> core */
-	PW_BENCH_DISPOSE, /* core -> customer */
-	PW_BENCH_TRANSIT, /* customer -> customer of the same VRF */
+	PW_BENCH_IMPOSE,   /* customer -> core */
+	PW_BENCH_DISPOSE,  /* core -> customer */
+	PW_BENCH_TRANSIT,  /* customer -> customer of the same VRF */
+	PW_BENCH_POLICY_1, /* the same past the VRF's policies, so many each way */
+	PW_BENCH_POLICY_100,
+	PW_BENCH_POLICY_10000,
 	PW_BENCH_IMPOSE_ESP,
 	PW_BENCH_ESP_DISPOSE,
-	PW_BENCH_LOOKUP, /* longest prefix match alone; Pewter's table */
+	PW_BENCH_TUNNEL_IMPOSE,  /* off-net site -> core, ESP both times */
+	PW_BENCH_DISPOSE_TUNNEL, /* core -> off-net site, the same */
+	PW_BENCH_LOOKUP,         /* longest prefix match alone; Pewter's table */
 	PW_BENCH_LOOKUP_LPM,
 	PW_BENCH_LOOKUP_FIB,
 	PW_BENCH_WORKS,
@@ -49,19 +56,64 @@ static inline bool pw_bench_is_lookup(enum pw_bench_work work)
 
 static inline bool pw_bench_is_sealed(enum pw_bench_work work)
 {
-	return work == PW_BENCH_IMPOSE_ESP || work == PW_BENCH_ESP_DISPOSE;
+	return work == PW_BENCH_IMPOSE_ESP || work == PW_BENCH_ESP_DISPOSE ||
+	       work == PW_BENCH_TUNNEL_IMPOSE || work == PW_BENCH_DISPOSE_TUNNEL;
 }
 
-/** Packets come from remote PEs. */
+/** Packets come from off-net sites, by ESP in tunnel mode. */
+static inline bool pw_bench_from_tunnel(enum pw_bench_work work)
+{
+	return work == PW_BENCH_TUNNEL_IMPOSE;
+}
+
+/** Packets go to them. */
+static inline bool pw_bench_to_tunnel(enum pw_bench_work work)
+{
+	return work == PW_BENCH_DISPOSE_TUNNEL;
+}
+
+static inline bool pw_bench_is_tunnel(enum pw_bench_work work)
+{
+	return pw_bench_from_tunnel(work) || pw_bench_to_tunnel(work);
+}
+
+/** Packets come as ESP. */
+static inline bool pw_bench_is_opened(enum pw_bench_work work)
+{
+	return work == PW_BENCH_ESP_DISPOSE || pw_bench_is_tunnel(work);
+}
+
+/** Policies of the customers' VRFs each way; 0: no policies. */
+static inline uint32_t pw_bench_policies(enum pw_bench_work work)
+{
+	switch (work) {
+	case PW_BENCH_POLICY_1:
+		return 1;
+	case PW_BENCH_POLICY_100:
+		return 100;
+	case PW_BENCH_POLICY_10000:
+		return 10000;
+	default:
+		return 0;
+	}
+}
+
+/** Packets stay among customers. */
+static inline bool pw_bench_is_transit(enum pw_bench_work work)
+{
+	return work == PW_BENCH_TRANSIT || pw_bench_policies(work);
+}
+
+/** Packets come by the core port. */
 static inline bool pw_bench_is_inward(enum pw_bench_work work)
 {
-	return work == PW_BENCH_DISPOSE || work == PW_BENCH_ESP_DISPOSE;
+	return work == PW_BENCH_DISPOSE || pw_bench_is_opened(work);
 }
 
-/** Packets go to remote PEs. */
+/** Packets leave by the core port. */
 static inline bool pw_bench_is_outward(enum pw_bench_work work)
 {
-	return work == PW_BENCH_IMPOSE || work == PW_BENCH_IMPOSE_ESP;
+	return work == PW_BENCH_IMPOSE || work == PW_BENCH_IMPOSE_ESP || pw_bench_is_tunnel(work);
 }
 
 #define PW_BENCH_STAGES  24
@@ -87,7 +139,7 @@ struct pw_bench_row {
 	enum pw_bench_work work;
 	uint16_t size; /* bytes of the customer's IP packet, or PW_BENCH_IMIX */
 	uint32_t routes;
-	uint32_t peers;
+	uint32_t peers;                      /* remote PEs, or off-net sites */
 	const struct pw_crypto_suite *suite; /* NULL: in clear */
 	uint16_t workers;
 	bool own; /* each worker has remote PEs, so SAs, of its own; else they share all */
@@ -140,6 +192,7 @@ struct pw_bench_options {
 	unsigned int repetitions;
 	unsigned int microseconds; /* of one repetition */
 	unsigned int seconds;      /* of all of them, 0 = without end */
+	unsigned int churn;        /* changes of routes a second to measure beside; 0: do not */
 	enum pw_bench_table table;
 	bool no_huge;
 	bool strict, quiet;
@@ -215,6 +268,7 @@ int pw_bench_message_handle(uint32_t protocol, const struct nlmsghdr *nlh, const
 int pw_bench_vrf(const char *name, uint32_t table);
 int pw_bench_vlan(const char *name, uint32_t parent, uint16_t id);
 int pw_bench_gre(const char *name, uint32_t local);
+int pw_bench_xfrm(const char *name, uint32_t if_id);
 int pw_bench_link_set(uint32_t link, uint32_t master, uint32_t mtu);
 int pw_bench_address(uint32_t link, uint32_t address, uint8_t length);
 int pw_bench_neighbour(uint32_t link, uint32_t address, const uint8_t *mac, size_t size);
@@ -222,6 +276,7 @@ int pw_bench_route(uint32_t table, uint32_t prefix, uint8_t length, uint32_t gat
 		   uint32_t link);
 int pw_bench_route_encap(uint32_t table, uint32_t prefix, uint8_t length, uint32_t gateway,
 			 uint32_t link, uint32_t label);
+int pw_bench_route_delete(uint32_t table, uint32_t prefix, uint8_t length);
 int pw_bench_label(uint32_t label, uint32_t vrf_link);
 
 /* ---- site.c ------------------------------------------------------------------------------ */
@@ -231,6 +286,9 @@ int pw_bench_label(uint32_t label, uint32_t vrf_link);
 #define PW_BENCH_CORE      0xc0000201u /* 192.0.2.1/30 and its neighbour */
 #define PW_BENCH_CORE_NEXT 0xc0000202u
 #define PW_BENCH_PEERS     0x0a400000u /* 10.64.0.0/10, the remote PEs */
+#define PW_BENCH_SITES     0x0b000000u /* 11.0.0.0/8, where off-net sites' tunnels end */
+#define PW_BENCH_OFF_NET   0x40000000u /* 64.0.0.0/2, a /24 of it inside each of them */
+#define PW_BENCH_IF_ID     42          /* of the IPsec interface of all of them */
 #define PW_BENCH_CE        0x0a000001u /* 10.0.0.1/30 in every VRF, and the customer's router */
 #define PW_BENCH_CE_NEXT   0x0a000002u
 /** Where remote PEs are many, each VRF's routes lead to so many of them. */
@@ -248,7 +306,7 @@ struct pw_bench_site {
 	size_t memory;  /* bytes that their tables took */
 };
 
-/** How many remote PEs a row's packets go to or come from. */
+/** How many remote PEs a row's packets go to or come from; or off-net sites. */
 uint32_t pw_bench_row_peers(const struct pw_bench_row *row);
 
 /** The site whose traffic a row is, built by pw_bench_sites_build(). */
@@ -268,6 +326,10 @@ void pw_bench_sites_print(FILE *out);
 uint32_t pw_bench_site_prefix(const struct pw_bench_site *site, uint32_t v, uint32_t j);
 uint32_t pw_bench_site_peer(const struct pw_bench_site *site, uint32_t v, uint32_t j);
 uint32_t pw_bench_site_label(uint32_t v);
+
+/** A route like that of the given number, to a part of its prefix. 0 or -errno, having said why. */
+int pw_bench_site_route(const struct pw_bench_site *site, uint32_t v, uint32_t j, uint32_t prefix,
+			uint8_t length);
 uint32_t pw_bench_site_own_label(const struct pw_bench_site *site, uint32_t v);
 
 /* ---- security.c -------------------------------------------------------------------------- */
@@ -280,22 +342,31 @@ const char *pw_bench_algorithm_name(const struct pw_crypto_suite *suite);
 const struct pw_crypto_suite *pw_bench_algorithm_find(const char *name);
 
 /**
- * Seals what goes between this PE and @p peers remote ones, and refuses it in clear; NULL undoes
- * that. Afterwards nothing else is protected. 0 or -errno, having said why.
+ * Seals what goes between this PE and @p peers remote ones, and refuses it in clear, and has a
+ * tunnel from and to each of @p tunnels off-net sites; NULL undoes that. Afterwards nothing else is
+ * protected. 0 or -errno, having said why.
  */
-int pw_bench_security_set(const struct pw_crypto_suite *suite, uint32_t peers);
+int pw_bench_security_set(const struct pw_crypto_suite *suite, uint32_t peers, uint32_t tunnels);
 
-/** The SA of the @p peer th remote PE (from 0) that is set now. */
-const struct pw_sa *pw_bench_sa(uint32_t peer, bool inward);
+/** The SA to the @p peer th (from 0) of those that the work's packets go to, that is set now. */
+const struct pw_sa *pw_bench_sa_out(enum pw_bench_work work, uint32_t peer);
 
-/** The next number of an inward SA that no packet has had. */
-uint64_t pw_bench_sa_number(uint32_t peer);
+/** The SA from the @p peer th of those that the work's packets come from. */
+const struct pw_sa *pw_bench_sa_in(enum pw_bench_work work, uint32_t peer);
+
+/** The next number of that one that no packet has had. */
+uint64_t pw_bench_sa_number(enum pw_bench_work work, uint32_t peer);
 
 #define PW_BENCH_WINDOW 1024 /* of inward SAs */
 
 /** A line of JSON: a sealed frame of a row and the keys to open it with. */
 void pw_bench_frame_print(FILE *out, const struct pw_bench_row *row, const uint8_t *frame,
 			  size_t length);
+
+/* ---- policies.c -------------------------------------------------------------------------- */
+
+/** The VRFs of the row's site have the row's policies, and no others have any. 0 or -errno. */
+int pw_bench_policies_set(const struct pw_bench_row *row);
 
 /* ---- packet.c ---------------------------------------------------------------------------- */
 
@@ -325,8 +396,8 @@ void pw_bench_stream_init(struct pw_bench_stream *stream, const struct pw_bench_
 #define PW_BENCH_HEADER_MAX 128 /* bytes that pw_bench_stream_frame() writes, at most, at first */
 
 /**
- * Writes a frame's headers, for PW_BENCH_ESP_DISPOSE without those of ESP, whose payload ends
- * with the customer's packet. Returns its length so far, and the remote PE that it is from.
+ * Writes a frame's headers, where it comes as ESP without those of ESP, whose payload ends
+ * with the customer's packet. Returns its length so far, and the remote PE or site that it is from.
  */
 uint16_t pw_bench_stream_frame(struct pw_bench_stream *stream, uint8_t *frame, uint32_t *peer);
 uint32_t pw_bench_stream_random(struct pw_bench_stream *stream, uint32_t bound);
@@ -409,6 +480,21 @@ int pw_bench_measure(struct pw_bench_row *row, struct pw_bench_sample *sample);
  */
 int pw_bench_on_worker(void (*fn)(void *context), void *context);
 int pw_bench_on_workers(uint16_t workers, void (*fn)(void *context), void *const contexts[]);
+
+/**
+ * Called over and over while workers are busy, until it returns an error; NULL: the control thread
+ * sleeps until they are done.
+ */
+extern int (*pw_bench_meanwhile)(void);
+
+/* ---- churn.c ----------------------------------------------------------------------------- */
+
+/**
+ * Measures and prints what rows in clear lose while routes change that their packets take.
+ * The number of goals that were missed, or -errno, having said why.
+ */
+int pw_bench_churn(FILE *out, struct pw_bench_row *rows, int count,
+		   const struct pw_bench_options *options);
 
 /* ---- lookup.c ---------------------------------------------------------------------------- */
 

@@ -27,7 +27,8 @@ struct floor {
 	struct pw_bench_lane *lane;
 	struct pw_bench_stream stream;
 	uint64_t number;
-	bool keys; /* the row's own, else one */
+	bool inward; /* opening */
+	bool keys;   /* the row's own, else one */
 	double cycles;
 	int error;
 };
@@ -47,7 +48,8 @@ static uint32_t peer_of(struct floor *floor)
 static void outward_make(struct floor *floor, uint32_t at, struct pw_crypto_op *ops)
 {
 	struct pw_bench_lane *lane = floor->lane;
-	uint16_t before = SHIM + pw_bench_esp_before(floor->row->suite);
+	uint16_t shim = pw_bench_to_tunnel(floor->row->work) ? 0 : SHIM;
+	uint16_t before = shim + pw_bench_esp_before(floor->row->suite);
 
 	for (unsigned int i = 0; i < PW_BENCH_BURST; i++) {
 		struct rte_mbuf *mbuf = lane->ring[(lane->head + at + i) & lane->mask];
@@ -58,8 +60,9 @@ static void outward_make(struct floor *floor, uint32_t at, struct pw_crypto_op *
 		pw_bench_stream_fill(&floor->stream, &mbuf, 1);
 		customer = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, floor->stream.inner);
 		size = mbuf->data_len - floor->stream.inner;
-		pw_bench_esp_write(customer - before, pw_bench_sa(peer_of(floor), false),
-				   ++floor->number, size + SHIM, &ops[i]);
+		pw_bench_esp_write(customer - before,
+				   pw_bench_sa_out(floor->row->work, peer_of(floor)),
+				   ++floor->number, size + shim, &ops[i]);
 	}
 }
 
@@ -79,8 +82,9 @@ static void inward_make(struct floor *floor, uint32_t at, struct pw_crypto_op *o
 		mbuf->data_off = RTE_PKTMBUF_HEADROOM;
 		frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
 		length = pw_bench_stream_frame(stream, frame, &peer) - before;
-		pw_bench_esp_write(frame + stream->esp, pw_bench_sa(peer_of(floor), true),
-				   ++floor->number, length, &ops[i]);
+		pw_bench_esp_write(frame + stream->esp,
+				   pw_bench_sa_in(stream->work, peer_of(floor)), ++floor->number,
+				   length, &ops[i]);
 	}
 	if (pw_crypto_seal(pw_worker()->crypto, ops, PW_BENCH_BURST))
 		floor->error = -EIO;
@@ -91,7 +95,7 @@ static void floor_run(void *context)
 {
 	struct floor *floor = context;
 	uint64_t until = rte_rdtsc() + pw_bench_run_cycles() / PART, taken = 0;
-	bool inward = pw_bench_is_inward(floor->row->work);
+	bool inward = floor->inward;
 	struct pw_crypto_op ops[MOST][PW_BENCH_BURST];
 	uint32_t at = 0, group = floor->keys ? MOST : 1;
 	unsigned int bursts = 0;
@@ -112,7 +116,7 @@ static void floor_run(void *context)
 	floor->cycles = (double)taken / (bursts - WARM) / PW_BENCH_BURST;
 }
 
-static int run(const struct pw_bench_row *row, bool keys, double *cycles)
+static int run(const struct pw_bench_row *row, bool inward, bool keys, double *cycles)
 {
 	void *contexts[PW_BENCH_WORKERS];
 	int ret;
@@ -123,12 +127,12 @@ static int run(const struct pw_bench_row *row, bool keys, double *cycles)
 		memset(floor, 0, sizeof(*floor));
 		floor->row = row;
 		floor->lane = &pw_bench_lanes[i];
+		floor->inward = inward;
 		floor->keys = keys;
 		pw_bench_stream_init(&floor->stream, row, i, ++seed);
 		contexts[i] = floor;
 	}
 	ret = pw_bench_on_workers(row->workers, floor_run, contexts);
-	*cycles = 0;
 	for (uint16_t i = 0; i < row->workers; i++) {
 		if (floors[i].error) {
 			fprintf(stderr, "pewter-bench: %s: the engine refuses what it sealed\n",
@@ -140,13 +144,27 @@ static int run(const struct pw_bench_row *row, bool keys, double *cycles)
 	return ret;
 }
 
+/* What the row's packets are opened with, and what they are sealed with. */
+static int both_ways(const struct pw_bench_row *row, bool keys, double *cycles)
+{
+	int ret = 0;
+
+	*cycles = 0;
+	if (pw_bench_is_opened(row->work))
+		ret = run(row, true, keys && !pw_bench_to_tunnel(row->work), cycles);
+	/* Off-net sites have to do with one remote PE. */
+	if (!ret && pw_bench_is_outward(row->work))
+		ret = run(row, false, keys && !pw_bench_from_tunnel(row->work), cycles);
+	return ret;
+}
+
 static int both(const struct pw_bench_row *row, struct pw_bench_sample *sample)
 {
-	int ret = run(row, false, &sample->floor);
+	int ret = both_ways(row, false, &sample->floor);
 
 	if (ret || row->peers == 1)
 		return ret;
-	return run(row, true, &sample->floor_keys);
+	return both_ways(row, true, &sample->floor_keys);
 }
 
 /* What was measured is not thrown away because its floor was preempted. */

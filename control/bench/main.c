@@ -10,7 +10,7 @@
 #define KEPT_MIN 5  /* repetitions that a row should have, if patience suffices */
 #define PATIENCE 20 /* more rounds for those that have fewer */
 #define TURNS    3  /* in which the passes take their part of the repetitions */
-#define PASSES   9  /* in clear, and the algorithms that options take */
+#define PASSES   17 /* in clear; of each algorithm that options take between PEs and off-net */
 #define FOREVER  1e9
 
 static struct pw_bench_options options;
@@ -26,15 +26,21 @@ static void progress(const char *format, unsigned int a, unsigned int b)
 
 static int measure(struct pw_bench_row *row, struct pw_bench_sample *sample)
 {
-	return pw_bench_is_lookup(row->work) ? pw_bench_lookup_measure(row, sample)
-					     : pw_bench_measure(row, sample);
+	int ret;
+
+	if (pw_bench_is_lookup(row->work))
+		return pw_bench_lookup_measure(row, sample);
+	ret = pw_bench_policies_set(row);
+	return ret ? ret : pw_bench_measure(row, sample);
 }
 
-/* Rows of one algorithm, or in clear: what they need is set up for all of them at once. */
+/* Rows of one algorithm, between PEs or off-net, or in clear: what they need is set up for all of
+ * them at once. */
 struct pass {
 	struct pw_bench_row *rows;
 	int count;
-	uint32_t peers; /* with SAs */
+	uint32_t peers; /* remote PEs with SAs */
+	uint32_t tunnels;
 	bool verified;
 };
 
@@ -42,9 +48,15 @@ static struct pass pass_at(struct pw_bench_row *rows, int count)
 {
 	struct pass pass = {.rows = rows};
 
-	while (pass.count < count && rows[pass.count].suite == rows->suite) {
-		uint32_t peers = pw_bench_row_peers(&rows[pass.count++]);
+	while (pass.count < count && rows[pass.count].suite == rows->suite &&
+	       pw_bench_is_tunnel(rows[pass.count].work) == pw_bench_is_tunnel(rows->work)) {
+		const struct pw_bench_row *row = &rows[pass.count++];
+		uint32_t peers = pw_bench_row_peers(row);
 
+		if (pw_bench_is_tunnel(row->work)) {
+			pass.tunnels = peers > pass.tunnels ? peers : pass.tunnels;
+			peers = 1;
+		}
 		pass.peers = peers > pass.peers ? peers : pass.peers;
 	}
 	return pass;
@@ -56,13 +68,15 @@ static int pass_begin(struct pass *pass)
 	int ret;
 
 	progress("keys and policies", 0, 0);
-	ret = pw_bench_security_set(pass->rows->suite, pass->peers);
+	ret = pw_bench_security_set(pass->rows->suite, pass->peers, pass->tunnels);
 	if (ret || pass->verified)
 		return ret;
 	progress("checking packets", 0, 0);
 	for (int i = 0; i < pass->count && !ret; i++)
-		if (!pw_bench_is_lookup(pass->rows[i].work))
-			ret = pw_bench_verify(&pass->rows[i], frames);
+		if (!pw_bench_is_lookup(pass->rows[i].work)) {
+			ret = pw_bench_policies_set(&pass->rows[i]);
+			ret = ret ? ret : pw_bench_verify(&pass->rows[i], frames);
+		}
 	pass->verified = true;
 	return ret;
 }
@@ -129,7 +143,7 @@ static int measure_all(struct pw_bench_row *rows, int count)
 	return ret;
 }
 
-static int report(const struct pw_bench_row *rows, int count)
+static int report(struct pw_bench_row *rows, int count)
 {
 	int bad = 0, missed;
 
@@ -145,6 +159,12 @@ static int report(const struct pw_bench_row *rows, int count)
 	if (options.plots)
 		bad |= pw_bench_plots(options.plots, rows, count) != 0;
 	missed = pw_bench_goals(stdout, rows, count);
+	if (options.churn) {
+		int lost = pw_bench_churn(stdout, rows, count, &options);
+
+		bad |= lost < 0;
+		missed += lost;
+	}
 	return bad || (options.strict && missed);
 }
 

@@ -58,6 +58,8 @@ struct job {
 	struct counts before, after;
 } __rte_cache_aligned;
 
+int (*pw_bench_meanwhile)(void);
+
 static struct job jobs[PW_BENCH_WORKERS];
 static uint64_t run_cycles, gap_cycles, barrier_cycles;
 static uint32_t warm_packets;
@@ -223,14 +225,29 @@ static uint64_t drops(enum pw_drop reason)
 	return sum;
 }
 
-static int wait_done(uint16_t workers)
+/* As poll() with a timeout of ANSWER_MILLI. */
+static int wait_event(void)
 {
 	struct pollfd wait = {.fd = done_fd, .events = POLLIN};
+	double until = pw_bench_seconds() + ANSWER_MILLI / 1000.0;
+	int ret = 0;
+
+	if (!pw_bench_meanwhile)
+		return poll(&wait, 1, ANSWER_MILLI);
+	while (!ret && pw_bench_seconds() < until) {
+		ret = pw_bench_meanwhile();
+		ret = ret ? ret : poll(&wait, 1, 0);
+	}
+	return ret;
+}
+
+static int wait_done(uint16_t workers)
+{
 	eventfd_t value;
 
 	for (uint16_t done = 0; done < workers; done += (uint16_t)value) {
 		value = 0;
-		if (poll(&wait, 1, ANSWER_MILLI) <= 0) {
+		if (wait_event() <= 0) {
 			fprintf(stderr,
 				"pewter-bench: a worker does not answer: %lu packets handed out, "
 				"%lu came back\n",
@@ -330,7 +347,7 @@ static uint64_t gap_of(const struct pw_bench_row *row)
 	if (row->peers > 1)
 		gap += PW_BENCH_BURST * MISSES_CYCLES;
 	if (row->suite && row->suite->method != PW_CRYPTO_GCM)
-		gap += PW_BENCH_BURST *
+		gap += PW_BENCH_BURST * (pw_bench_is_tunnel(row->work) ? 2 : 1) *
 		       (SLOW_PACKET + SLOW_BYTE * (uint64_t)pw_bench_size_mean(row->size));
 	return gap;
 }
@@ -339,7 +356,7 @@ static int run(const struct pw_bench_row *row, pw_bench_source from, pw_bench_si
 {
 	uint16_t port = pw_bench_is_inward(row->work) ? pw_bench_port_core : pw_bench_port_ce;
 
-	if (row->work == PW_BENCH_ESP_DISPOSE) {
+	if (pw_bench_is_opened(row->work)) {
 		int ret = seal_ahead(row, to != NULL);
 
 		if (ret)
@@ -374,12 +391,15 @@ static int run(const struct pw_bench_row *row, pw_bench_source from, pw_bench_si
 
 static void frame_print(const struct pw_bench_row *row, FILE *frames)
 {
-	const uint8_t *frame = sealed_frame;
-	uint16_t length = sealed_frame_length;
+	uint16_t length;
 
-	if (row->work == PW_BENCH_ESP_DISPOSE)
-		frame = pw_bench_sealed_first(&length);
-	pw_bench_frame_print(frames, row, frame, length);
+	if (pw_bench_is_opened(row->work)) {
+		const uint8_t *frame = pw_bench_sealed_first(&length);
+
+		pw_bench_frame_print(frames, row, frame, length);
+	}
+	if (pw_bench_is_outward(row->work))
+		pw_bench_frame_print(frames, row, sealed_frame, sealed_frame_length);
 }
 
 int pw_bench_verify(const struct pw_bench_row *row, FILE *frames)

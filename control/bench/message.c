@@ -112,6 +112,23 @@ int pw_bench_gre(const char *name, uint32_t local)
 	return finish(nlh, "tunnel", name);
 }
 
+int pw_bench_xfrm(const char *name, uint32_t if_id)
+{
+	struct ifinfomsg *link;
+	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
+	struct nlattr *info, *data;
+
+	link->ifi_flags = link->ifi_change = IFF_UP;
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "xfrm");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	mnl_attr_put_u32(nlh, IFLA_XFRM_IF_ID, if_id);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	return finish(nlh, "IPsec interface", name);
+}
+
 int pw_bench_link_set(uint32_t index, uint32_t master, uint32_t mtu)
 {
 	struct ifinfomsg *link;
@@ -173,6 +190,20 @@ static struct nlmsghdr *route_begin(uint32_t table, uint32_t prefix, uint8_t len
 	if (link)
 		mnl_attr_put_u32(nlh, RTA_OIF, link);
 	return nlh;
+}
+
+int pw_bench_route_delete(uint32_t table, uint32_t prefix, uint8_t length)
+{
+	struct rtmsg *route;
+	struct nlmsghdr *nlh =
+		pw_bench_message(RTM_DELROUTE, NLM_F_REQUEST, sizeof(*route), (void **)&route);
+
+	route->rtm_family = AF_INET;
+	route->rtm_dst_len = length;
+	route->rtm_scope = RT_SCOPE_NOWHERE;
+	mnl_attr_put_u32(nlh, RTA_DST, htonl(prefix));
+	mnl_attr_put_u32(nlh, RTA_TABLE, table);
+	return finish(nlh, "deletion of route", text4(prefix));
 }
 
 int pw_bench_route(uint32_t table, uint32_t prefix, uint8_t length, uint32_t gateway, uint32_t link)

@@ -11,8 +11,9 @@
 #include "drivers/crypto.h"
 
 const char *const pw_bench_work_names[PW_BENCH_WORKS] = {
-	"impose",      "dispose", "transit",        "impose+esp",
-	"esp+dispose", "lookup",  "lookup-rte_lpm", "lookup-rte_fib",
+	"impose",     "dispose",        "transit",        "policy-1",      "policy-100",
+	"policy-10k", "impose+esp",     "esp+dispose",    "tunnel+impose", "dispose+tunnel",
+	"lookup",     "lookup-rte_lpm", "lookup-rte_fib",
 };
 
 static const char usage[] =
@@ -23,11 +24,13 @@ static const char usage[] =
 	"not\n"
 	"given are varied one at a time, not in all combinations:\n"
 	"  --rows LIST         impose, dispose, transit, impose+esp, esp+dispose,\n"
+	"                      tunnel+impose, dispose+tunnel, policy-1, policy-100, policy-10k,\n"
 	"                      lookup, lookup-rte_lpm, lookup-rte_fib\n"
 	"  --sizes LIST        64, 256, 512, 1400, imix or any other: bytes of the customer's "
 	"packet\n"
 	"  --routes LIST       one, 100k, 1m or any other number, in one VRF; above 100k in 1,000\n"
-	"  --peers LIST        remote PEs: 1, 10k or any other number\n"
+	"  --peers LIST        remote PEs, or off-net sites of tunnel rows: 1, 10k or any other\n"
+	"                      number\n"
 	"  --algorithms LIST   gcm128, gcm256, chacha, cbc-sha256, or names as `pewterctl` shows "
 	"them\n"
 	"  --workers LIST      1, 2 or more workers at once\n"
@@ -38,6 +41,8 @@ static const char usage[] =
 	"  --repetitions N     of every row, one after the other in turns (default 100)\n"
 	"  --microseconds N    of one repetition (default 1000)\n"
 	"  --seconds N         for all of them, then fewer are made (default 200, 0: no end)\n"
+	"  --churn N           then rows in clear again, beside so many changes of routes a "
+	"second\n"
 	"  --cpus LIST         one CPU a worker\n"
 	"  --no-huge           do not use hugepages\n"
 	"What to do with it:\n"
@@ -63,6 +68,7 @@ enum {
 	REPETITIONS,
 	MICROSECONDS,
 	SECONDS,
+	CHURN,
 	CPUS,
 	NO_HUGE,
 	JSON,
@@ -88,6 +94,7 @@ static const struct option long_options[] = {
 	{"repetitions", required_argument, NULL, REPETITIONS},
 	{"microseconds", required_argument, NULL, MICROSECONDS},
 	{"seconds", required_argument, NULL, SECONDS},
+	{"churn", required_argument, NULL, CHURN},
 	{"cpus", required_argument, NULL, CPUS},
 	{"no-huge", no_argument, NULL, NO_HUGE},
 	{"json", required_argument, NULL, JSON},
@@ -300,6 +307,8 @@ static int one_option(int option, struct pw_bench_options *options)
 		return number_option("microseconds", 100, 1000000, &options->microseconds);
 	case SECONDS:
 		return number_option("seconds", 0, 1000000, &options->seconds);
+	case CHURN:
+		return number_option("churn", 0, 10000000, &options->churn);
 	case CPUS:
 		return cpus_option(options);
 	case NO_HUGE:
@@ -409,7 +418,13 @@ static bool row_makes_sense(const struct pw_bench_options *options, const struct
 	/* One worker's SAs are the same either way. */
 	if (!row->own && !options->shared && row->workers > 1 && row->suite)
 		return false;
-	if (row->work == PW_BENCH_TRANSIT)
+	/* All sites are one VRF's, and have to do with one remote PE. */
+	if (pw_bench_is_tunnel(row->work))
+		return !row->own && row->routes == options->routes[0] && row->routes <= 100000;
+	if (pw_bench_policies(row->work) &&
+	    (row->size != options->sizes[0] || row->routes != options->routes[0]))
+		return false;
+	if (pw_bench_is_transit(row->work))
 		return row->peers == options->peers[0];
 	/* More remote PEs than routes cannot be sent to. */
 	return !pw_bench_is_outward(row->work) || row->peers <= row->routes;
@@ -419,7 +434,7 @@ static bool row_add(const struct pw_bench_options *options, struct pw_bench_row 
 {
 	if (!row_makes_sense(options, row) || !row_by_default(options, row))
 		return false;
-	if (pw_bench_is_lookup(row->work) || row->work == PW_BENCH_TRANSIT)
+	if (pw_bench_is_lookup(row->work) || pw_bench_is_transit(row->work))
 		row->peers = 1;
 	if (pw_bench_is_lookup(row->work))
 		row->workers = 1;
@@ -467,7 +482,7 @@ static bool rows_of(const struct pw_bench_options *options, enum pw_bench_work w
 
 int pw_bench_rows_make(const struct pw_bench_options *options, struct pw_bench_row **rows)
 {
-	unsigned int most = (PW_BENCH_WORKS + 2 * options->suite_count) * options->size_count *
+	unsigned int most = (PW_BENCH_WORKS + 4 * options->suite_count) * options->size_count *
 			    options->route_count * options->peer_count * options->worker_count * 2;
 	bool ok = true;
 	int count = 0;

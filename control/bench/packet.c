@@ -66,10 +66,10 @@ static uint8_t *frame_init(struct pw_bench_stream *stream, const uint8_t *from, 
 	return (void *)(tag + 1);
 }
 
-/* The outer header, and GRE's protocol: where the customer's packet begins. */
+/* The outer header, and GRE's protocol; returns where the customer's packet begins. */
 static uint8_t *outer_init(struct pw_bench_stream *stream, const struct pw_bench_row *row)
 {
-	bool sealed = row->work == PW_BENCH_ESP_DISPOSE;
+	bool sealed = pw_bench_is_opened(row->work);
 	uint8_t *at = frame_init(stream, pw_bench_mac_core, pw_bench_port_core, 0);
 	struct rte_ipv4_hdr *ip = (void *)at;
 
@@ -81,6 +81,8 @@ static uint8_t *outer_init(struct pw_bench_stream *stream, const struct pw_bench
 		stream->esp = (uint16_t)(at - stream->header);
 		at += pw_bench_esp_before(row->suite);
 	}
+	if (pw_bench_from_tunnel(row->work))
+		return at;
 	memcpy(at + 2, &(uint16_t){htons(RTE_ETHER_TYPE_MPLS)}, 2);
 	return at + SHIM;
 }
@@ -108,7 +110,7 @@ void pw_bench_stream_init(struct pw_bench_stream *stream, const struct pw_bench_
 	else
 		at = frame_init(stream, pw_bench_mac_ce, pw_bench_port_ce, site->vlan);
 	ip = (void *)at;
-	ip_init(ip, IPPROTO_UDP, PW_BENCH_CE_NEXT, 0);
+	ip_init(ip, IPPROTO_UDP, pw_bench_from_tunnel(row->work) ? 0 : PW_BENCH_CE_NEXT, 0);
 	stream->inner = (uint16_t)(at - stream->header);
 	stream->inner_sum = sum_of(ip);
 	udp = (void *)(ip + 1);
@@ -155,11 +157,15 @@ static uint32_t write_outer(struct pw_bench_stream *stream, uint8_t *frame, uint
 			    uint16_t length)
 {
 	struct rte_ipv4_hdr *ip = (void *)(frame + sizeof(struct rte_ether_hdr));
-	uint32_t entry, peer = peer_next(stream);
+	uint32_t entry, peer = pw_bench_to_tunnel(stream->work) ? 0 : peer_next(stream);
 
-	ip->src_addr = htonl(PW_BENCH_PEERS + 1 + peer);
-	entry = htonl(pw_bench_site_own_label(stream->site, v) << 12 | 1u << 8 | 255);
-	memcpy(frame + stream->inner - 4, &entry, 4);
+	if (pw_bench_from_tunnel(stream->work)) {
+		ip->src_addr = htonl(PW_BENCH_SITES + 1 + peer);
+	} else {
+		ip->src_addr = htonl(PW_BENCH_PEERS + 1 + peer);
+		entry = htonl(pw_bench_site_own_label(stream->site, v) << 12 | 1u << 8 | 255);
+		memcpy(frame + stream->inner - 4, &entry, 4);
+	}
 	ip_finish(ip, stream->outer_sum + (ip->src_addr & 0xffff) + (ip->src_addr >> 16), length);
 	return peer;
 }
@@ -169,7 +175,9 @@ static void write_mark(const struct pw_bench_stream *stream, uint8_t *end, uint3
 {
 	struct mark mark = {0};
 
-	if (pw_bench_is_outward(stream->work)) {
+	if (pw_bench_to_tunnel(stream->work)) {
+		mark.peer = PW_BENCH_SITES + 1 + j;
+	} else if (pw_bench_is_outward(stream->work)) {
 		mark.label = pw_bench_site_label(v);
 		mark.peer = pw_bench_site_peer(stream->site, v, j);
 	} else if (stream->site->vlan) {
@@ -192,7 +200,16 @@ static uint32_t route_of(const struct pw_bench_stream *stream, uint32_t random)
 /* Trailer and ICV behind the customer's packet. */
 static uint16_t outer_behind(const struct pw_bench_stream *stream, uint16_t size)
 {
-	return pw_esp_trailer(stream->suite->align, 0, SHIM + size) + stream->suite->icv_bytes;
+	uint16_t shim = pw_bench_from_tunnel(stream->work) ? 0 : SHIM;
+
+	return pw_esp_trailer(stream->suite->align, 0, shim + size) + stream->suite->icv_bytes;
+}
+
+/* An address of the site's, which is all that its policy lets in. Returns what it adds to a sum. */
+static uint32_t write_source(struct rte_ipv4_hdr *ip, uint32_t site)
+{
+	ip->src_addr = htonl(PW_BENCH_OFF_NET + (site << 8) + 2);
+	return (ip->src_addr & 0xffff) + (ip->src_addr >> 16);
 }
 
 uint16_t pw_bench_stream_frame(struct pw_bench_stream *stream, uint8_t *frame, uint32_t *peer)
@@ -201,15 +218,17 @@ uint16_t pw_bench_stream_frame(struct pw_bench_stream *stream, uint8_t *frame, u
 	struct rte_ipv4_hdr *ip = (void *)(frame + stream->inner);
 	uint64_t random = random_next(stream);
 	uint32_t v = below((uint32_t)(random >> 32), site->vrfs);
-	uint32_t j = route_of(stream, (uint32_t)random);
+	bool off_net = pw_bench_to_tunnel(stream->work);
+	uint32_t j = off_net ? peer_next(stream) : route_of(stream, (uint32_t)random);
+	uint32_t prefix = off_net ? PW_BENCH_OFF_NET + (j << 8) : pw_bench_site_prefix(site, v, j);
 	uint16_t size = stream->sizes[stream->size_at];
+	uint32_t sum = stream->inner_sum;
 
 	stream->size_at = stream->size_at + 1 == PW_BENCH_IMIX_PERIOD ? 0 : stream->size_at + 1;
 	memcpy(frame, stream->header, 64);
 	if (stream->header_size > 64)
 		memcpy(frame + 64, stream->header + 64, 64);
-	ip->dst_addr = htonl(pw_bench_site_prefix(site, v, j) | ((random & 0x7f) + 1));
-	ip_finish(ip, stream->inner_sum + (ip->dst_addr & 0xffff) + (ip->dst_addr >> 16), size);
+	ip->dst_addr = htonl(prefix | ((random & 0x7f) + 1));
 	if (pw_bench_is_inward(stream->work)) {
 		uint16_t behind = stream->suite ? outer_behind(stream, size) : 0;
 
@@ -220,6 +239,9 @@ uint16_t pw_bench_stream_frame(struct pw_bench_stream *stream, uint8_t *frame, u
 		((struct rte_vlan_hdr *)(frame + sizeof(struct rte_ether_hdr)))->vlan_tci =
 			htons((uint16_t)(site->vlan + v));
 	}
+	if (pw_bench_from_tunnel(stream->work))
+		sum += write_source(ip, *peer);
+	ip_finish(ip, sum + (ip->dst_addr & 0xffff) + (ip->dst_addr >> 16), size);
 	if (unlikely(stream->marked))
 		write_mark(stream, frame + stream->inner + size, v, j);
 	return stream->inner + size;
@@ -248,7 +270,9 @@ void pw_bench_stream_fill(struct pw_bench_stream *stream, struct rte_mbuf **pack
 static const uint8_t *check_sealed(const struct pw_bench_stream *stream, uint8_t *esp,
 				   const uint8_t *end, uint32_t peer)
 {
-	const struct pw_sa *sa = pw_bench_sa(peer - PW_BENCH_PEERS - 1, false);
+	bool off_net = pw_bench_to_tunnel(stream->work);
+	uint32_t first = (off_net ? PW_BENCH_SITES : PW_BENCH_PEERS) + 1;
+	const struct pw_sa *sa = pw_bench_sa_out(stream->work, peer - first);
 	uint16_t before = pw_bench_esp_before(stream->suite);
 	uint16_t around = before + stream->suite->icv_bytes;
 	struct pw_crypto_op op = {.key = sa->key, .esp = esp};
@@ -260,7 +284,7 @@ static const uint8_t *check_sealed(const struct pw_bench_stream *stream, uint8_t
 	if (pw_crypto_open(pw_worker()->crypto, &op, 1))
 		return NULL;
 	end -= stream->suite->icv_bytes;
-	return end[-1] == IPPROTO_GRE ? end - 2 - end[-2] : NULL;
+	return end[-1] == (off_net ? IPPROTO_IPIP : IPPROTO_GRE) ? end - 2 - end[-2] : NULL;
 }
 
 /* Label, GRE, outer header and ESP as the marked packet should have got them. */
@@ -268,7 +292,8 @@ static bool check_imposed(const struct pw_bench_stream *stream, uint8_t *frame, 
 {
 	const struct rte_ether_hdr *ether = (const void *)frame;
 	const struct rte_ipv4_hdr *ip = (const void *)(ether + 1);
-	bool sealed = stream->work == PW_BENCH_IMPOSE_ESP;
+	uint16_t shim = pw_bench_to_tunnel(stream->work) ? 0 : SHIM;
+	bool sealed = stream->suite != NULL;
 	uint8_t *payload = frame + sizeof(*ether) + IP;
 	const uint8_t *end = frame + sizeof(*ether) + ntohs(ip->total_length);
 	struct mark mark;
@@ -283,15 +308,19 @@ static bool check_imposed(const struct pw_bench_stream *stream, uint8_t *frame, 
 		end = check_sealed(stream, payload, end, ntohl(ip->dst_addr));
 		payload += pw_bench_esp_before(stream->suite);
 	}
-	if (!end || end < payload + SHIM + MARK)
+	if (!end || end < payload + shim + IP + MARK)
 		return false;
 	memcpy(&mark, end - MARK, MARK);
+	if (mark.peer != ntohl(ip->dst_addr))
+		return false;
+	ip = (const void *)(payload + shim);
+	if (ip->time_to_live != 63 || sum_of(ip) != 0xffff)
+		return false;
+	if (!shim)
+		return true;
 	memcpy(&entry, payload + SHIM - 4, 4);
 	entry = ntohl(entry);
-	ip = (const void *)(payload + SHIM);
-	return ip->time_to_live == 63 && sum_of(ip) == 0xffff &&
-	       mark.peer == ntohl(*(const uint32_t *)(frame + sizeof(*ether) + IP - 4)) &&
-	       entry >> 12 == mark.label && (entry & 1u << 8);
+	return entry >> 12 == mark.label && (entry & 1u << 8);
 }
 
 static bool check_delivered(const uint8_t *frame, uint16_t length)

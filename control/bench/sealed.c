@@ -54,7 +54,8 @@ uint16_t pw_bench_esp_write(uint8_t *esp, const struct pw_sa *sa, uint64_t numbe
 	memcpy(esp, &sa->spi, sizeof(sa->spi));
 	memcpy(esp + 4, &low, sizeof(low));
 	iv_write(sa, esp + PW_ESP_HEADER, number);
-	pw_esp_write_trailer(text + length, sa->align, 0, length, trailer, IPPROTO_GRE);
+	pw_esp_write_trailer(text + length, sa->align, 0, length, trailer,
+			     sa->flags & PW_SA_TUNNEL ? IPPROTO_IPIP : IPPROTO_GRE);
 	*op = (struct pw_crypto_op){
 		.key = sa->key,
 		.esp = esp,
@@ -106,9 +107,10 @@ static size_t burst_make(struct pw_bench_sealed *sealed, struct pw_bench_stream 
 		uint32_t peer;
 
 		length = pw_bench_stream_frame(stream, frame, &peer) - before;
-		length = stream->esp +
-			 pw_bench_esp_write(frame + stream->esp, pw_bench_sa(peer, true),
-					    pw_bench_sa_number(peer), length, &ops[i]);
+		length = stream->esp + pw_bench_esp_write(frame + stream->esp,
+							  pw_bench_sa_in(stream->work, peer),
+							  pw_bench_sa_number(stream->work, peer),
+							  length, &ops[i]);
 		sealed->packets[sealed->count++] =
 			(struct pw_bench_sealed_packet){.at = (uint32_t)at, .length = length};
 		at += RTE_ALIGN_CEIL(RTE_MAX(length + PW_ESP_SPILL, PW_BENCH_HEADER_MAX), LINE) /
@@ -178,7 +180,7 @@ int pw_bench_seal_ahead(const struct pw_bench_row *row, uint32_t count, bool mar
 
 struct pw_bench_sealed *pw_bench_sealed_of(const struct pw_bench_row *row, uint16_t worker)
 {
-	return row->work == PW_BENCH_ESP_DISPOSE ? &supplies[row->own ? worker : 0] : NULL;
+	return pw_bench_is_opened(row->work) ? &supplies[row->own ? worker : 0] : NULL;
 }
 
 const uint8_t *pw_bench_sealed_first(uint16_t *length)

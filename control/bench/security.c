@@ -22,18 +22,20 @@
 #define REQID        7
 #define SPI_OUT      0x01000000u
 #define SPI_IN       0x02000000u
+#define SPI_SITE_IN  0x03000000u
+#define SPI_SITE_OUT 0x04000000u
 #define PREFIX_PEERS 10        /* of PW_BENCH_PEERS */
 #define ESP_AT       (14 + 20) /* in a frame: Ethernet, IPv4 */
 #define KEY_MAX      128
 #define PROTOCOL_GRE 47
 
-/* One remote PE's, as long as they are there. */
+/* One remote PE's, or off-net site's, as long as they are there. */
 struct pair {
 	uint32_t id[2]; /* outward, inward */
 	uint64_t number;
 };
 
-static struct pair *pairs;
+static struct pair *pairs, *tunnels;
 static uint32_t pair_count;
 
 /* ---- algorithms -------------------------------------------------------------------------- */
@@ -128,7 +130,9 @@ static void put_window(struct nlmsghdr *nlh)
 	mnl_attr_put(nlh, XFRMA_REPLAY_ESN_VAL, sizeof(room), room);
 }
 
-static int sa_add(const struct pw_crypto_suite *suite, uint32_t spi, uint32_t from, uint32_t to)
+/* With an if_id in tunnel mode. */
+static int sa_add(const struct pw_crypto_suite *suite, uint32_t spi, uint32_t from, uint32_t to,
+		  uint32_t if_id)
 {
 	struct xfrm_usersa_info *info;
 	struct nlmsghdr *nlh =
@@ -141,12 +145,14 @@ static int sa_add(const struct pw_crypto_suite *suite, uint32_t spi, uint32_t fr
 	info->id.spi = htonl(spi);
 	info->id.proto = IPPROTO_ESP;
 	info->family = AF_INET;
-	info->mode = XFRM_MODE_TRANSPORT;
+	info->mode = if_id ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT;
 	info->reqid = REQID;
 	info->lft = (struct xfrm_lifetime_cfg){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
 	put_cipher(nlh, suite, key);
 	if (suite->auth)
 		put_auth(nlh, suite, key + KEY_MAX);
+	if (if_id)
+		mnl_attr_put_u32(nlh, XFRMA_IF_ID, if_id);
 	put_window(nlh);
 	return pw_bench_message_handle(NETLINK_XFRM, nlh, "SA", suite->name);
 }
@@ -184,6 +190,36 @@ static int policy_add(bool inward)
 	return pw_bench_message_handle(NETLINK_XFRM, nlh, "policy", inward ? "in" : "out");
 }
 
+/* What an off-net site may send, and is sent: from its own /24 to anywhere, and back. */
+static int tunnel_policy_add(uint32_t i, bool inward)
+{
+	struct xfrm_user_tmpl template = {
+		.id = {.proto = IPPROTO_ESP,
+		       .daddr.a4 = htonl(inward ? PW_BENCH_PE : PW_BENCH_SITES + 1 + i)},
+		.saddr.a4 = htonl(inward ? PW_BENCH_SITES + 1 + i : PW_BENCH_PE),
+		.family = AF_INET,
+		.reqid = REQID,
+		.mode = XFRM_MODE_TUNNEL,
+		.aalgos = UINT32_MAX,
+		.ealgos = UINT32_MAX,
+		.calgos = UINT32_MAX,
+	};
+	struct xfrm_userpolicy_info *info;
+	struct nlmsghdr *nlh =
+		pw_bench_message(XFRM_MSG_NEWPOLICY, CREATE, sizeof(*info), (void **)&info);
+
+	info->sel.family = AF_INET;
+	*(inward ? &info->sel.saddr : &info->sel.daddr) =
+		(xfrm_address_t){.a4 = htonl(PW_BENCH_OFF_NET + (i << 8))};
+	*(inward ? &info->sel.prefixlen_s : &info->sel.prefixlen_d) = 24;
+	info->lft = (struct xfrm_lifetime_cfg){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
+	info->dir = inward ? XFRM_POLICY_FWD : XFRM_POLICY_OUT;
+	info->action = XFRM_POLICY_ALLOW;
+	mnl_attr_put(nlh, XFRMA_TMPL, sizeof(template), &template);
+	mnl_attr_put_u32(nlh, XFRMA_IF_ID, PW_BENCH_IF_ID);
+	return pw_bench_message_handle(NETLINK_XFRM, nlh, "policy", inward ? "fwd" : "out");
+}
+
 static int flush(void)
 {
 	struct xfrm_usersa_flush *flush;
@@ -200,13 +236,14 @@ static int flush(void)
 
 /* ---- all of them ------------------------------------------------------------------------- */
 
-static uint32_t id_of(uint32_t from, uint32_t to)
+static uint32_t id_of(uint32_t from, uint32_t to, uint32_t if_id)
 {
 	struct pw_sa_wanted wanted = {
 		.source.family = AF_INET,
 		.destination.family = AF_INET,
 		.reqid = REQID,
-		.mode = XFRM_MODE_TRANSPORT,
+		.mode = if_id ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT,
+		.if_id = if_id,
 	};
 	const struct pw_sa_entry *entry;
 
@@ -221,11 +258,11 @@ static uint32_t id_of(uint32_t from, uint32_t to)
 static int pair_add(const struct pw_crypto_suite *suite, uint32_t i)
 {
 	uint32_t peer = PW_BENCH_PEERS + 1 + i;
-	int ret = sa_add(suite, SPI_OUT + i, PW_BENCH_PE, peer);
+	int ret = sa_add(suite, SPI_OUT + i, PW_BENCH_PE, peer, 0);
 
-	ret = ret ? ret : sa_add(suite, SPI_IN + i, peer, PW_BENCH_PE);
+	ret = ret ? ret : sa_add(suite, SPI_IN + i, peer, PW_BENCH_PE, 0);
 	pairs[i] = (struct pair){
-		.id = {id_of(PW_BENCH_PE, peer), id_of(peer, PW_BENCH_PE)},
+		.id = {id_of(PW_BENCH_PE, peer, 0), id_of(peer, PW_BENCH_PE, 0)},
 		.number = 1,
 	};
 	return ret;
@@ -248,30 +285,77 @@ static int pairs_add(const struct pw_crypto_suite *suite, uint32_t count)
 	return ret ? ret : policy_add(true);
 }
 
-int pw_bench_security_set(const struct pw_crypto_suite *suite, uint32_t peers)
+static int tunnel_add(const struct pw_crypto_suite *suite, uint32_t i)
+{
+	uint32_t site = PW_BENCH_SITES + 1 + i;
+	int ret = sa_add(suite, SPI_SITE_IN + i, site, PW_BENCH_PE, PW_BENCH_IF_ID);
+
+	ret = ret ? ret : sa_add(suite, SPI_SITE_OUT + i, PW_BENCH_PE, site, PW_BENCH_IF_ID);
+	tunnels[i] = (struct pair){
+		.id = {id_of(PW_BENCH_PE, site, PW_BENCH_IF_ID),
+		       id_of(site, PW_BENCH_PE, PW_BENCH_IF_ID)},
+		.number = 1,
+	};
+	return ret;
+}
+
+/* The policies in one batch: their lists are compiled once. */
+static int tunnels_add(const struct pw_crypto_suite *suite, uint32_t count)
+{
+	int ret = 0;
+
+	tunnels = calloc(count, sizeof(*tunnels));
+	if (!tunnels)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count && !ret; i++) {
+		ret = tunnel_add(suite, i);
+		if (i % ROUND == 0)
+			pw_bench_daemon_round();
+	}
+	for (uint32_t i = 0; i < count && !ret; i++)
+		ret = tunnel_policy_add(i, true);
+	for (uint32_t i = 0; i < count && !ret; i++)
+		ret = tunnel_policy_add(i, false);
+	return ret;
+}
+
+int pw_bench_security_set(const struct pw_crypto_suite *suite, uint32_t peers, uint32_t sites)
 {
 	int ret = pair_count ? flush() : 0;
 
 	free(pairs);
-	pairs = NULL;
+	free(tunnels);
+	pairs = tunnels = NULL;
 	pair_count = 0;
 	pw_bench_daemon_round();
 	pw_retire_drain();
 	if (!ret && suite)
 		ret = pairs_add(suite, peers);
+	if (!ret && suite && sites)
+		ret = tunnels_add(suite, sites);
 	pw_bench_daemon_round();
 	pw_retire_drain();
 	return ret;
 }
 
-const struct pw_sa *pw_bench_sa(uint32_t peer, bool inward)
+const struct pw_sa *pw_bench_sa_out(enum pw_bench_work work, uint32_t peer)
 {
-	return pw_sa_get(pairs[peer].id[inward]);
+	return pw_sa_get(pw_bench_to_tunnel(work) ? tunnels[peer].id[0] : pairs[peer].id[0]);
 }
 
-uint64_t pw_bench_sa_number(uint32_t peer)
+static struct pair *pair_in(enum pw_bench_work work, uint32_t peer)
 {
-	return pairs[peer].number++;
+	return pw_bench_from_tunnel(work) ? &tunnels[peer] : &pairs[peer];
+}
+
+const struct pw_sa *pw_bench_sa_in(enum pw_bench_work work, uint32_t peer)
+{
+	return pw_sa_get(pair_in(work, peer)->id[1]);
+}
+
+uint64_t pw_bench_sa_number(enum pw_bench_work work, uint32_t peer)
+{
+	return pair_in(work, peer)->number++;
 }
 
 static void print_hex(FILE *out, const char *name, const uint8_t *bytes, size_t size)

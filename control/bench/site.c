@@ -77,7 +77,7 @@ uint32_t pw_bench_row_peers(const struct pw_bench_row *row)
 /* Where customers' packets are only received from peers, peers make no other routes. */
 static uint32_t site_peers(const struct pw_bench_row *row)
 {
-	return row_local(row) ? 1 : pw_bench_row_peers(row);
+	return row_local(row) || pw_bench_is_tunnel(row->work) ? 1 : pw_bench_row_peers(row);
 }
 
 /* A worker that has a remote PE of its own needs a route there. */
@@ -201,13 +201,14 @@ static int build_vrf(const struct pw_bench_site *site, uint32_t v)
 	return ret;
 }
 
-static int build_route(const struct pw_bench_site *site, uint32_t v, uint32_t j)
+int pw_bench_site_route(const struct pw_bench_site *site, uint32_t v, uint32_t j, uint32_t prefix,
+			uint8_t length)
 {
-	uint32_t table = site->table + v, prefix = pw_bench_site_prefix(site, v, j);
+	uint32_t table = site->table + v;
 
 	if (site->local)
-		return pw_bench_route(table, prefix, 24, PW_BENCH_CE_NEXT, 0);
-	return pw_bench_route_encap(table, prefix, 24, pw_bench_site_peer(site, v, j), tunnel,
+		return pw_bench_route(table, prefix, length, PW_BENCH_CE_NEXT, 0);
+	return pw_bench_route_encap(table, prefix, length, pw_bench_site_peer(site, v, j), tunnel,
 				    pw_bench_site_label(v));
 }
 
@@ -221,7 +222,7 @@ static int build_routes(struct pw_bench_site *site)
 	/* Round the VRFs, as a BGP daemon's updates would come. */
 	for (uint32_t j = 0; j < each && !ret; j++)
 		for (uint32_t v = 0; v < site->vrfs && !ret; v++) {
-			ret = build_route(site, v, j);
+			ret = pw_bench_site_route(site, v, j, pw_bench_site_prefix(site, v, j), 24);
 			if (++done % ROUND == 0)
 				pw_bench_daemon_round();
 		}
@@ -246,9 +247,26 @@ static int site_build(struct pw_bench_site *site)
 	return ret ? ret : build_routes(site);
 }
 
+/* The IPsec interface that all off-net sites' SAs lead to, in the VRF of the row's site. */
+static int build_tunnel(const struct pw_bench_row *row)
+{
+	char name[16];
+	int ret = pw_bench_xfrm("ipsec", PW_BENCH_IF_ID);
+
+	snprintf(name, sizeof(name), "v%u", site_find(row)->table);
+	ret = ret ? ret : pw_bench_link_set(link_index("ipsec"), link_index(name), CORE_MTU);
+	ret = ret ? ret
+		  : pw_bench_route(site_find(row)->table, PW_BENCH_OFF_NET, 2, 0,
+				   link_index("ipsec"));
+	ret = ret ? ret : pw_bench_route(PW_TABLE_MAIN, PW_BENCH_SITES, 8, PW_BENCH_CORE_NEXT, 0);
+	pw_bench_daemon_round();
+	return ret;
+}
+
 int pw_bench_sites_build(const struct pw_bench_options *options, struct pw_bench_row *rows,
 			 int count)
 {
+	const struct pw_bench_row *tunnels = NULL;
 	uint32_t peers = 0;
 	int ret = 0;
 
@@ -256,18 +274,22 @@ int pw_bench_sites_build(const struct pw_bench_options *options, struct pw_bench
 	for (int i = 0; i < count && !ret; i++) {
 		if (pw_bench_is_lookup(rows[i].work))
 			continue;
-		if (pw_bench_row_peers(&rows[i]) > peers)
+		if (pw_bench_is_tunnel(rows[i].work))
+			tunnels = &rows[i];
+		else if (pw_bench_row_peers(&rows[i]) > peers)
 			peers = pw_bench_row_peers(&rows[i]);
 		if (!site_find(&rows[i]))
 			ret = site_add(&rows[i]);
 	}
+	if (tunnels && !peers)
+		peers = 1;
 	if (ret || !peers)
 		return ret;
 	ret = build_core();
 	ret = ret ? ret : build_peers(peers);
 	for (unsigned int i = 0; i < site_count && !ret; i++)
 		ret = site_build(&sites[i]);
-	return ret;
+	return ret || !tunnels ? ret : build_tunnel(tunnels);
 }
 
 void pw_bench_sites_print(FILE *out)

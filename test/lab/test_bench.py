@@ -17,7 +17,8 @@ BUILD = os.environ.get('PW_BUILD', os.path.join(os.path.dirname(__file__), '../.
 BENCH = os.path.join(BUILD, 'control/bench/pewter-bench')
 KEYS = {'work', 'size', 'routes', 'peers', 'algorithm', 'workers', 'cycles_min', 'cycles_median',
         'whole_min', 'whole_median', 'floor_min', 'ratio', 'mpps', 'gbps', 'stages'}
-SEALED = ('impose+esp', 'esp+dispose')
+SEALED = ('impose+esp', 'esp+dispose', 'tunnel+impose', 'dispose+tunnel')
+SPI_TUNNEL = 0x03000000  # of off-net sites' SAs, and above
 failed = False
 
 
@@ -70,14 +71,29 @@ def security_association(frame):
     return SecurityAssociation(ESP, spi=frame['spi'], crypt_algo='AES-GCM', crypt_key=key)
 
 
+def check_tunnel(frame, opened):
+    """As it came from an off-net site, or goes there: an IP packet in an IP packet."""
+    inner, site = opened.payload, opened.payload.src
+    if frame['work'] == 'dispose+tunnel':
+        site = inner.dst
+    if opened.proto != 4 or not isinstance(inner, IP) or inner.proto != 17 or \
+            inner.ttl != (63 if frame['work'] == 'dispose+tunnel' else 64):
+        return f'{frame["work"]} {frame["algorithm"]}: {opened.summary()}'
+    if inner.len not in (64, 576, 1500) or inner.len != len(bytes(inner)) or not site.startswith('64.0.'):
+        return f'{frame["work"]}: {inner.len} bytes, site {site}'
+    return None
+
+
 def check_frame(frame):
     sealed = Ether(bytes.fromhex(frame['frame']))
     opened = security_association(frame).decrypt(sealed[IP])
+    if frame['spi'] >= SPI_TUNNEL:
+        return check_tunnel(frame, opened)
     clear = bytes(opened[GRE].payload)
     label, inner = int.from_bytes(clear[:4], 'big'), IP(clear[4:])
     if opened[GRE].proto != 0x8847 or not label >> 8 & 1 or inner.proto != 17:
         return f'{frame["work"]} {frame["algorithm"]}: {opened.summary()}'
-    if inner.len not in (64, 576, 1500) or inner.ttl != (63 if frame['work'] == 'impose+esp' else 64):
+    if inner.len not in (64, 576, 1500) or inner.ttl != (64 if 'dispose' in frame['work'] else 63):
         return f'{frame["work"]}: {inner.len} bytes, TTL {inner.ttl}'
     return None
 
@@ -85,7 +101,7 @@ def check_frame(frame):
 def check_frames(path):
     frames = rows_of(path)
     complaints = [text for text in map(check_frame, frames) if text]
-    if len(frames) != 28:
+    if len(frames) != 60:
         complaints.append(f'{len(frames)} frames')
     return complaints and complaints[0]
 
@@ -125,9 +141,11 @@ def main():
     if run.returncode:
         return
     rows = rows_of(path)
-    # impose: 2 sizes x (one; 2k with 1 and 20 peers); dispose: 2 x 2 x 2; transit: 2 x 2; lookups
+    # impose: 2 sizes x (one; 2k with 1 and 20 peers); dispose: 2 x 2 x 2; transit: 2 x 2; lookups;
+    # tunnel rows: 2 x 2 peers with one route, and two frames each
     wanted = {'impose': 6, 'dispose': 8, 'transit': 4, 'lookup': 1, 'lookup-rte_fib': 1,
-              'impose+esp': 12, 'esp+dispose': 16}
+              'impose+esp': 12, 'esp+dispose': 16, 'tunnel+impose': 8,
+              'dispose+tunnel': 8}
     counts = {work: sum(row['work'] == work for row in rows) for work in wanted}
     preempted = run.stdout.count('preempted every time') + run.stdout.count('not measured')
     result('rows as asked for', None if counts == wanted or preempted else f'{counts}')

@@ -432,6 +432,34 @@ static void rows_of_algorithms(void **state)
 	pw_bench_rows_free(rows, count);
 }
 
+/* Off-net sites are as many as asked for, whatever the routes; no worker has its own. */
+static void rows_of_tunnels(void **state)
+{
+	char *argv[] = {"pewter-bench", "--rows",  "tunnel+impose,dispose+tunnel",
+			"--sizes",      "64",      "--routes",
+			"one,100k",     "--peers", "1,10k",
+			"--workers",    "1,2",     "--algorithms",
+			"gcm128",       NULL};
+	char *many[] = {"pewter-bench", "--rows", "tunnel+impose", "--routes", "1m", NULL};
+	struct pw_bench_row *rows;
+	int count = rows_with(argv, &rows);
+
+	assert_int_equal(count, 8);
+	for (int i = 0; i < count; i++) {
+		assert_int_equal(rows[i].work,
+				 i < 4 ? PW_BENCH_TUNNEL_IMPOSE : PW_BENCH_DISPOSE_TUNNEL);
+		assert_int_equal(rows[i].routes, 1);
+		assert_int_equal(pw_bench_row_peers(&rows[i]), i % 4 < 2 ? 1 : 10000);
+		assert_int_equal(rows[i].workers, i % 2 + 1);
+		assert_false(rows[i].own);
+		assert_non_null(rows[i].suite);
+	}
+	pw_bench_rows_free(rows, count);
+	count = rows_with(many, &rows);
+	assert_int_equal(count, 0);
+	pw_bench_rows_free(rows, count);
+}
+
 /* Few enough for five minutes, and all that there are goals for. */
 static void rows_by_default(void **state)
 {
@@ -504,6 +532,7 @@ int main(void)
 		cmocka_unit_test(two_workers_are_judged),
 		cmocka_unit_test(rows_of_options),
 		cmocka_unit_test(rows_of_algorithms),
+		cmocka_unit_test(rows_of_tunnels),
 		cmocka_unit_test(rows_by_default),
 		cmocka_unit_test(options_are_refused),
 	};
