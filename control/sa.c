@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/links.h"
+#include "control/spd.h"
 #include "lib/log.h"
 #include "lib/retire.h"
 #include "lib/secret.h"
@@ -223,6 +224,7 @@ static void hot_build(const struct pw_sa_detail *sa, struct pw_sa *hot)
 	hot->key = sa->key;
 	hot->state = sa->state;
 	hot->inlined = sa->inlined;
+	hot->bounds = sa->bounds;
 	hot->sequence_limit =
 		sa->flags & XFRM_STATE_ESN ? UINT64_MAX - (UINT64_C(1) << 32) : UINT32_MAX;
 	hot->id = entry->id;
@@ -343,6 +345,7 @@ static void sa_free(struct pw_sa_detail *sa)
 		pw_slot_free(&pw_sas, sa->entry.id);
 	pw_sa_key_retire(sa->key);
 	pw_sa_inline_retire(sa->inlined);
+	pw_policy_list_retire(sa->bounds);
 	pw_sa_state_retire(sa->state);
 	pw_secret_free(sa->secret);
 	free(sa);
@@ -358,6 +361,32 @@ void pw_sa_remove(struct pw_sa_detail *sa)
 	if (sa->acquire_endpoint)
 		pw_sa_acquire_clear(sa->acquire_endpoint);
 	sa_free(sa);
+}
+
+/* In tunnel mode, unless the selector takes everything: a list of it, for each family. */
+static int bounds_make(struct pw_sa_detail *sa, char *why)
+{
+	const struct xfrm_selector *sel = &sa->selector;
+	struct pw_policy_rule rules[2] = {0};
+	unsigned int count = 0;
+
+	if (sa->entry.mode != XFRM_MODE_TUNNEL ||
+	    !(sel->prefixlen_s || sel->prefixlen_d || sel->proto || sel->sport_mask ||
+	      sel->dport_mask))
+		return 0;
+	if (sel->family != AF_INET6)
+		rules[count++].family = AF_INET;
+	if (sel->family != AF_INET)
+		rules[count++].family = AF_INET6;
+	for (unsigned int i = 0; i < count; i++) {
+		pw_spd_rule_select(&rules[i], sel);
+		rules[i].action = PW_POLICY_PROTECT;
+	}
+	sa->bounds = pw_policy_list_new(rules, count);
+	if (sa->bounds)
+		return 0;
+	snprintf(why, PW_CRYPTO_WHY_BYTES, "out of memory for its selector");
+	return -ENOMEM;
 }
 
 static int keys_make(struct pw_sa_detail *sa, const struct pw_sa_keys *keys, char *why)
@@ -408,6 +437,9 @@ static int worker_part_make(struct pw_sa_detail *sa, const struct pw_sa_keys *ke
 		snprintf(why, PW_CRYPTO_WHY_BYTES, "the table of %u SAs is full", PW_SAS - 1);
 		return ret;
 	}
+	ret = bounds_make(sa, why);
+	if (ret)
+		return ret;
 	ret = pw_sa_publish(sa);
 	if (ret == -EEXIST)
 		snprintf(why, PW_CRYPTO_WHY_BYTES,

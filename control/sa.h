@@ -63,7 +63,8 @@ struct pw_sa_detail {
 	/* The workers' part. */
 	struct pw_crypto_key *key;
 	struct pw_sa_state *state;
-	struct pw_inline *inlined; /* NULL: the engine does it all */
+	struct pw_inline *inlined;     /* NULL: the engine does it all */
+	struct pw_policy_list *bounds; /* tunnel mode: its selector; NULL: selects anything */
 	uint8_t *secret; /* keys for root's eyes: cipher, then HMAC; memory of lib/secret.h */
 	uint16_t vrf;    /* where the destination is local */
 	bool inward;     /* it is, there */

@@ -57,6 +57,9 @@ void pw_spds_fini(void);
 /** enum pw_policy_action of what a policy says. */
 uint8_t pw_spd_action(const struct pw_policy *policy);
 
+/** The part of a rule that says which packets it selects. */
+void pw_spd_rule_select(struct pw_policy_rule *rule, const struct xfrm_selector *selector);
+
 /**
  * The list of an owner's policies in one direction; NULL when there are none. Bundles have been
  * taken: a policy without one blocks. 0, -ENOMEM, -E2BIG.

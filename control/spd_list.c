@@ -14,10 +14,8 @@ uint8_t pw_spd_action(const struct pw_policy *policy)
 	return policy->templated ? PW_POLICY_PROTECT : PW_POLICY_BYPASS;
 }
 
-static void rule_select(const struct pw_policy *policy, struct pw_policy_rule *rule)
+void pw_spd_rule_select(struct pw_policy_rule *rule, const struct xfrm_selector *selector)
 {
-	const struct xfrm_selector *selector = &policy->selector;
-
 	rule->family = (uint8_t)selector->family;
 	rule->protocol = selector->proto;
 	rule->source_length = selector->prefixlen_s;
@@ -28,7 +26,6 @@ static void rule_select(const struct pw_policy *policy, struct pw_policy_rule *r
 	rule->source_port_mask = selector->sport_mask;
 	rule->destination_port = selector->dport;
 	rule->destination_port_mask = selector->dport_mask;
-	rule->index = policy->index;
 }
 
 /* Without an SA, what is only preferred is not done; what is required has a bundle that drops. */
@@ -112,7 +109,8 @@ int pw_spd_list_build(const struct pw_spd_owner *owner, bool outward, struct pw_
 	count = policies_sorted(owner, outward, sorted);
 	for (unsigned int i = 0; i < count; i++) {
 		rules[i].action = pw_spd_action(sorted[i]);
-		rule_select(sorted[i], &rules[i]);
+		pw_spd_rule_select(&rules[i], &sorted[i]->selector);
+		rules[i].index = sorted[i]->index;
 		if (outward)
 			rule_outward(sorted[i], &rules[i]);
 		else

@@ -98,14 +98,27 @@ static const struct pw_policy_list *list_of(const struct pw_sa *sa)
 	return vrf && vrf->spd ? pw_spd_get(vrf->spd)->in : NULL;
 }
 
-static enum pw_drop verdict(const struct pw_policy_rule *rule, const struct pw_sa *sa)
+/* RFC 4301 5.2, step 4: an SA's own selector bounds what policy allows. */
+static bool within_bounds(const struct pw_sa *sa, struct rte_mbuf *mbuf)
+{
+	const struct pw_policy_rule *rule;
+
+	pw_policy_select_burst(sa->bounds, &mbuf, 1, pw_ip_version(mbuf) == 6, &rule);
+	return rule != NULL;
+}
+
+static enum pw_drop verdict(const struct pw_policy_rule *rule, const struct pw_sa *sa,
+			    struct rte_mbuf *mbuf)
 {
 	/* What an SA carries is what policy says, whatever the default (RFC 4301 5.2, step 4). */
 	if (unlikely(!rule))
 		return PW_DROP_POLICY_SELECTOR;
 	if (unlikely(rule->action == PW_POLICY_DISCARD))
 		return PW_DROP_POLICY_BLOCK;
-	return likely(pw_policy_accepts(rule, sa)) ? PW_DROP_NONE : PW_DROP_POLICY_SA;
+	if (unlikely(!pw_policy_accepts(rule, sa)))
+		return PW_DROP_POLICY_SA;
+	return likely(!sa->bounds) || within_bounds(sa, mbuf) ? PW_DROP_NONE
+							      : PW_DROP_POLICY_SELECTOR;
 }
 
 static void count(struct pw_worker *worker, const struct pw_sa *sa, const struct rte_mbuf *mbuf)
@@ -141,7 +154,7 @@ void pw_esp_tunnel_admit(struct pw_worker *worker, void *const *objs,
 			memset(&rules[i], 0, (last - i) * sizeof(rules[0]));
 	}
 	for (uint16_t i = 0; i < inside->count; i++) {
-		drops[i] = verdict(rules[i], inside->sas[i]);
+		drops[i] = verdict(rules[i], inside->sas[i], mbufs[i]);
 		if (likely(drops[i] == PW_DROP_NONE))
 			count(worker, inside->sas[i], mbufs[i]);
 	}

@@ -47,6 +47,7 @@ struct pw_sa_state {
 };
 
 struct pw_inline;
+struct pw_policy_list;
 
 struct pw_sa {
 	const struct pw_crypto_key *key; /* NULL: no SA */
@@ -74,7 +75,11 @@ struct pw_sa {
 	uint32_t if_id;
 	uint32_t interface; /* tunnel mode, inward: what the packet inside comes in on */
 	uint32_t spd;       /* tunnel mode, inward: policies that it must pass (policy.h) */
-	uint32_t pad[5];
+	uint32_t pad;
+	/** Tunnel mode, inward: what it may carry by its own selector (policy.h); NULL: anything.
+	 */
+	const struct pw_policy_list *bounds;
+	uint32_t pad2[2];
 };
 static_assert(sizeof(struct pw_sa) == 128, "two cache lines");
 

@@ -404,6 +404,17 @@ xfrm policy add src 10.66.8.0/24 dst 10.1.0.0/16 dir in priority 6 if_id 47 tmpl
     pe().refuses(CORE, site.frame(udp("10.66.8.1", HERE, dport=53)), "policy-sa")
 
 
+def test_selector_of_the_sa():
+    """RFC 4301 5.2, step 4: the SA's own selector bounds what a wider policy lets it carry."""
+    site = Site(both=False, more="sel src 10.66.1.0/24 dst 10.1.0.0/24 proto udp dport 53")
+    packet = udp("10.66.1.9", HERE, dport=53)
+    pe().expect(CORE, site.frame(packet), [to_red(hop(packet))])
+    for packet in (udp(HOST, HERE, dport=53), udp("10.66.1.9", "10.1.1.1", dport=53),
+                   udp("10.66.1.9", HERE, dport=54),
+                   IP(bytes(IP(src="10.66.1.9", dst=HERE) / TCP(dport=53)))):
+        pe().refuses(CORE, site.frame(packet), "policy-selector")
+
+
 def test_next_headers():
     site = Site()
     for next_header in range(256):
