@@ -45,6 +45,8 @@ static void steer(uint16_t port, const struct local *local, bool add)
 	static bool complained[PW_PORTS];
 	char text[PW_ADDRESS_TEXT];
 
+	if (ret == -ENODEV) /* not opened by drivers/port.h: it has none */
+		return;
 	/* A full map would be said once for each address. */
 	if (ret < 0 && !complained[port])
 		pw_warning("%s: local address %s cannot be %s the steering program: %s",

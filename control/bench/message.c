@@ -58,75 +58,70 @@ static const char *text4(uint32_t address)
 	return inet_ntop(AF_INET, &in, text, sizeof(text));
 }
 
-int pw_bench_vrf(const char *name, uint32_t table)
+/* A new link, up, whose kind's own attributes follow. */
+struct new_link {
+	struct nlmsghdr *nlh;
+	struct nlattr *info, *data;
+};
+
+static struct new_link link_begin(const char *kind, const char *name)
 {
 	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
-	struct nlattr *info, *data;
+	struct new_link new = {
+		.nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link),
+	};
 
 	link->ifi_flags = link->ifi_change = IFF_UP;
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
-	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "vrf");
-	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
-	mnl_attr_put_u32(nlh, IFLA_VRF_TABLE, table);
-	mnl_attr_nest_end(nlh, data);
-	mnl_attr_nest_end(nlh, info);
-	return finish(nlh, "VRF", name);
+	mnl_attr_put_strz(new.nlh, IFLA_IFNAME, name);
+	new.info = mnl_attr_nest_start(new.nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(new.nlh, IFLA_INFO_KIND, kind);
+	new.data = mnl_attr_nest_start(new.nlh, IFLA_INFO_DATA);
+	return new;
+}
+
+static void link_data_end(const struct new_link *new)
+{
+	mnl_attr_nest_end(new->nlh, new->data);
+	mnl_attr_nest_end(new->nlh, new->info);
+}
+
+int pw_bench_vrf(const char *name, uint32_t table)
+{
+	struct new_link new = link_begin("vrf", name);
+
+	mnl_attr_put_u32(new.nlh, IFLA_VRF_TABLE, table);
+	link_data_end(&new);
+	return finish(new.nlh, "VRF", name);
 }
 
 int pw_bench_vlan(const char *name, uint32_t parent, uint16_t id)
 {
-	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
-	struct nlattr *info, *data;
+	struct new_link new = link_begin("vlan", name);
 
-	link->ifi_flags = link->ifi_change = IFF_UP;
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	mnl_attr_put_u32(nlh, IFLA_LINK, parent);
-	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
-	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "vlan");
-	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
-	mnl_attr_put_u16(nlh, IFLA_VLAN_ID, id);
-	mnl_attr_nest_end(nlh, data);
-	mnl_attr_nest_end(nlh, info);
-	return finish(nlh, "VLAN", name);
+	mnl_attr_put_u16(new.nlh, IFLA_VLAN_ID, id);
+	link_data_end(&new);
+	mnl_attr_put_u32(new.nlh, IFLA_LINK, parent);
+	return finish(new.nlh, "VLAN", name);
 }
 
 int pw_bench_gre(const char *name, uint32_t local)
 {
-	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
-	struct nlattr *info, *data;
+	struct new_link new = link_begin("gre", name);
 
-	link->ifi_flags = link->ifi_change = IFF_UP;
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
-	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "gre");
-	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
-	mnl_attr_put_u32(nlh, IFLA_GRE_LOCAL, htonl(local));
-	mnl_attr_put_u8(nlh, IFLA_GRE_TTL, 255);
-	mnl_attr_put_u8(nlh, IFLA_GRE_PMTUDISC, 1);
-	mnl_attr_nest_end(nlh, data);
-	mnl_attr_nest_end(nlh, info);
-	return finish(nlh, "tunnel", name);
+	mnl_attr_put_u32(new.nlh, IFLA_GRE_LOCAL, htonl(local));
+	mnl_attr_put_u8(new.nlh, IFLA_GRE_TTL, 255);
+	mnl_attr_put_u8(new.nlh, IFLA_GRE_PMTUDISC, 1);
+	link_data_end(&new);
+	return finish(new.nlh, "tunnel", name);
 }
 
 int pw_bench_xfrm(const char *name, uint32_t if_id)
 {
-	struct ifinfomsg *link;
-	struct nlmsghdr *nlh = pw_bench_message(RTM_NEWLINK, CREATE, sizeof(*link), (void **)&link);
-	struct nlattr *info, *data;
+	struct new_link new = link_begin("xfrm", name);
 
-	link->ifi_flags = link->ifi_change = IFF_UP;
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
-	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "xfrm");
-	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
-	mnl_attr_put_u32(nlh, IFLA_XFRM_IF_ID, if_id);
-	mnl_attr_nest_end(nlh, data);
-	mnl_attr_nest_end(nlh, info);
-	return finish(nlh, "IPsec interface", name);
+	mnl_attr_put_u32(new.nlh, IFLA_XFRM_IF_ID, if_id);
+	link_data_end(&new);
+	return finish(new.nlh, "IPsec interface", name);
 }
 
 int pw_bench_link_set(uint32_t index, uint32_t master, uint32_t mtu)

@@ -255,14 +255,15 @@ static uint32_t id_of(uint32_t from, uint32_t to, uint32_t if_id)
 	return entry ? entry->id : 0;
 }
 
-static int pair_add(const struct pw_crypto_suite *suite, uint32_t i)
+/* The SAs to and from one remote end. */
+static int both_add(const struct pw_crypto_suite *suite, struct pair *pair, uint32_t remote,
+		    uint32_t spi_out, uint32_t spi_in, uint32_t if_id)
 {
-	uint32_t peer = PW_BENCH_PEERS + 1 + i;
-	int ret = sa_add(suite, SPI_OUT + i, PW_BENCH_PE, peer, 0);
+	int ret = sa_add(suite, spi_out, PW_BENCH_PE, remote, if_id);
 
-	ret = ret ? ret : sa_add(suite, SPI_IN + i, peer, PW_BENCH_PE, 0);
-	pairs[i] = (struct pair){
-		.id = {id_of(PW_BENCH_PE, peer, 0), id_of(peer, PW_BENCH_PE, 0)},
+	ret = ret ? ret : sa_add(suite, spi_in, remote, PW_BENCH_PE, if_id);
+	*pair = (struct pair){
+		.id = {id_of(PW_BENCH_PE, remote, if_id), id_of(remote, PW_BENCH_PE, if_id)},
 		.number = 1,
 	};
 	return ret;
@@ -276,27 +277,14 @@ static int pairs_add(const struct pw_crypto_suite *suite, uint32_t count)
 	if (!pairs)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count && !ret; i++) {
-		ret = pair_add(suite, i);
+		ret = both_add(suite, &pairs[i], PW_BENCH_PEERS + 1 + i, SPI_OUT + i, SPI_IN + i,
+			       0);
 		if (i % ROUND == 0)
 			pw_bench_daemon_round();
 	}
 	pair_count = count;
 	ret = ret ? ret : policy_add(false);
 	return ret ? ret : policy_add(true);
-}
-
-static int tunnel_add(const struct pw_crypto_suite *suite, uint32_t i)
-{
-	uint32_t site = PW_BENCH_SITES + 1 + i;
-	int ret = sa_add(suite, SPI_SITE_IN + i, site, PW_BENCH_PE, PW_BENCH_IF_ID);
-
-	ret = ret ? ret : sa_add(suite, SPI_SITE_OUT + i, PW_BENCH_PE, site, PW_BENCH_IF_ID);
-	tunnels[i] = (struct pair){
-		.id = {id_of(PW_BENCH_PE, site, PW_BENCH_IF_ID),
-		       id_of(site, PW_BENCH_PE, PW_BENCH_IF_ID)},
-		.number = 1,
-	};
-	return ret;
 }
 
 /* The policies in one batch: their lists are compiled once. */
@@ -308,7 +296,8 @@ static int tunnels_add(const struct pw_crypto_suite *suite, uint32_t count)
 	if (!tunnels)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count && !ret; i++) {
-		ret = tunnel_add(suite, i);
+		ret = both_add(suite, &tunnels[i], PW_BENCH_SITES + 1 + i, SPI_SITE_OUT + i,
+			       SPI_SITE_IN + i, PW_BENCH_IF_ID);
 		if (i % ROUND == 0)
 			pw_bench_daemon_round();
 	}
