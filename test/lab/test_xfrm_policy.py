@@ -84,11 +84,8 @@ SAME = [
 
 # Taken by the kernel, and not here.
 REFUSED = [
-    (f'add {A_B} proto icmp dir out {TMPL}', r'protocol 1: only tunnels between PEs'),
-    (f'add {A_B} proto tcp dir in action block', r'protocol 6: only tunnels between PEs'),
+    (f'add {A_B} proto icmp dir out {TMPL}', r'protocol 1: in transport mode only tunnels are protected'),
     (f'add {A_B} proto gre key 7 dir out {TMPL}', r'a selector with a GRE key'),
-    (f'add {A_B} dir out tmpl src 10.255.0.1 dst 10.255.0.2 proto esp mode tunnel',
-     r'mode tunnel \(1\) is not supported'),
     (f'add {A_B} dir out tmpl proto ah mode transport', r'AH is not supported'),
     (f'add {A_B} dir out {TMPL} {TMPL} reqid 2', r'one template at most, not 2'),
     (f'add {A_B} dev lo dir out {TMPL}', r'a device \(dev, index 1\)'),
