@@ -56,6 +56,8 @@ void pw_path_hash_ahead(uint32_t value, bool chain)
 	if (!chain)
 		return;
 	path = hash.buckets[value & hash.mask];
+	if (!path)
+		return;
 	__builtin_prefetch(path, 1);
 	/* What a leg is compared by stands behind what all paths have. */
 	__builtin_prefetch(path + 1);

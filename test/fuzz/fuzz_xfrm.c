@@ -16,7 +16,8 @@ static void say(const struct nlmsghdr *message, size_t size)
 	if (!nlh)
 		abort();
 	memcpy(nlh, message, size);
-	if (mnl_nlmsg_ok(nlh, (int)size)) {
+	/* libmnl takes lengths beyond INT_MAX, which no kernel says. */
+	if (size >= sizeof(*nlh) && nlh->nlmsg_len <= size && mnl_nlmsg_ok(nlh, (int)size)) {
 		pw_xfrm_event(nlh);
 		pw_xfrm_sa_take(nlh, NULL);
 		pw_xfrm_policy_take(nlh, NULL);
