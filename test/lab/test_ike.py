@@ -422,15 +422,16 @@ def pewterd_killed(i):
             if batch not in i.pewter(1).batch:
                 i.pewter(1).batch.insert(0, batch)
         i.pewter(1).start()
-        before, begin = i.charon[1].cpu_seconds(), time.monotonic()
+        begin = time.monotonic()
         wait_for(lambda: [s for s in xfrm_states(i.pewter(1)) if 'aead' in s['text']], 30, 'new SAs')
         back = time.monotonic() - begin
         wait_for(lambda: len(i.charon[1].installed()) >= 1, 5, 'the CHILD_SA')
         i.lab.nodes['red1'].ping('10.2.0.2')
     expect(view.count('ip proto 47') + view.count('mpls') == 0, 'in clear on the core')
+    before = i.charon[1].cpu_seconds()
     time.sleep(2.5)
-    later = (i.charon[1].cpu_seconds() - before) * 100 / (time.monotonic() - begin)
-    expect(later < 15, f'charon used {later} % of a core after')
+    later = (i.charon[1].cpu_seconds() - before) * 40
+    expect(later < 10, f'charon used {later} % of a core after')
     i.charon[1].swanctl('--rekey', '--child', 'gre')
     i.lab.nodes['red1'].ping('10.2.0.2')
     policies = i.pewter(1).ip('xfrm', 'policy').stdout
