@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <rte_cycles.h>
 
@@ -291,9 +292,14 @@ static struct shown *show(struct shown *all, const char *name)
 			continue;
 		memset(shown, 0, sizeof(*shown));
 		memcpy(shown->words, recording(name), recording(name)->nlmsg_len);
-		if (all == kernel.sas)
+		if (all == kernel.sas) {
 			shown->sent = sent_in(shown_message(shown), sizeof(struct xfrm_usersa_info),
 					      &words);
+			/* What was recorded has reached its hard lifetime long ago. */
+			shown_info(shown)->curlft.add_time = (uint64_t)time(NULL);
+			if (shown_info(shown)->curlft.use_time)
+				shown_info(shown)->curlft.use_time = (uint64_t)time(NULL);
+		}
 		shown->there = true;
 		return shown;
 	}
