@@ -485,11 +485,11 @@ def case_tcp():
     lab().use("p2p.sh", "gre1")
     lab().linux.sh("ip netns exec ce iperf3 -s -D -I /run/iperf3.pid; sleep 0.5")
     for reverse in ([], ["-R"]):
-        for _ in range(6):  # between two tests its server does not listen for a moment
+        for _ in range(20):  # between two tests its server does not listen for a moment
             done = in_ce("iperf3", "-J", "-c", "10.1.0.2", "-n", "8M", *reverse, check=False)
             if done.returncode == 0:
                 break
-            time.sleep(0.5)
+            time.sleep(1)
         try:
             total = json.loads(done.stdout)["end"]["sum_received"]["bytes"]
         except (KeyError, ValueError):
