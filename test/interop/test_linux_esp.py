@@ -7,14 +7,12 @@ transport mode. Both PEs take the same `ip xfrm` lines.
 test_linux_esp.py [--build FOLDER] [--driver af_packet|af_xdp] [CASE...]
 """
 
-import argparse
 import base64
 import gzip
 import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,7 @@ import time
 from collections import namedtuple
 
 import test_linux_pe as base
-from test_linux_pe import HERE, ROOT, Failed, arrived, in_ce, run
+from test_linux_pe import HERE, Failed, arrived, in_ce, increase, run
 
 base.PE, base.CE, base.GUEST = "interop-esp-pe", "interop-esp-ce", "pwesp"
 LINUX, PEWTER = "10.255.0.1", "10.255.0.2"
@@ -161,7 +159,6 @@ class Lab(base.Lab):
         self.pewter.log = os.path.join(self.cache, "pewterd-esp.log")
         self.pair = 0
         self.wire = None  # tcpdump
-        self.before = {}
         self.capture = os.path.join(self.cache, "esp.pcap")
 
     def up(self):
@@ -210,19 +207,10 @@ class Lab(base.Lab):
         """How many packets of this kind the wire has seen."""
         return len(run("tcpdump", "-n", "-r", self.capture, what).stdout.splitlines())
 
-    def counters(self, what):
-        """`show drops` or `show events`"""
-        text = self.pewter.ctl("show", what).stdout
-        return {name: int(count) for name, count in re.findall(r"^(\S+)\s+(\d+)", text, re.M)}
-
     def mark(self):
-        """From now on drops, events and refusals count."""
-        self.before = {what: self.counters(what) for what in ("drops", "events")}
+        """From now on Linux's refusals count, too."""
+        super().mark()
         self.before["linux"] = refusals(self.linux.sh("cat /proc/net/xfrm_stat"))
-
-    def grown(self, what="drops"):
-        """What Pewter has dropped since mark(), or what else happened there."""
-        return increase(self.before[what], self.counters(what))
 
 
 def burst(count):
@@ -236,11 +224,6 @@ def ping(*words, count=3):
 
 def lab():
     return base.LABS[0]
-
-
-def increase(before, after):
-    return {name: count - before.get(name, 0) for name, count in after.items()
-            if count > before.get(name, 0)}
 
 
 def both_ways(count=4):
@@ -529,80 +512,26 @@ def start_encapsulation():
         sleep 0.2; kill -0 $!""" % text)
 
 
-def all_cases():
-    cases = suite_cases()
-    for name, function in globals().items():
-        if name.startswith("case_"):
-            cases[name[len("case_"):].replace("_", "-")] = function
-    return cases
-
-
-def unable(name, chacha, udp, driver):
-    if "chacha" in name and not chacha:
-        return "this kernel has no ChaCha20-Poly1305"
-    if "udp" in name and not udp:
-        return "no compiler for the guest's UDP socket"
-    if name == "nothing-was-clear" and driver == "af_xdp":
-        return "tcpdump does not see what AF_XDP takes and sends"
-    return None
-
-
-def run_cases(wanted):
-    failed = 0
+def prepare():
+    """What tells of a case whether it can be run here."""
     udp = shutil.which("cc") is not None
     if udp:
         start_encapsulation()
     lines = sa_lines(CHACHA, 0xc0, ways=(0,))
     chacha = "RTNETLINK" not in lab().linux.sh(lines + sa_delete(0xc0, 0), check=False)
-    for name, function in all_cases().items():
-        if wanted and name not in wanted:
-            continue
-        reason = unable(name, chacha, udp, lab().pewter.driver)
-        if reason:
-            print("skip linux-esp/%s %s" % (name, reason), flush=True)
-            continue
-        started = time.monotonic()
-        lab().mark()
-        try:
-            function()
-            print("ok linux-esp/%s" % name, flush=True)
-        except (Failed, subprocess.TimeoutExpired) as error:
-            failed += 1
-            print("FAIL linux-esp/%s %s" % (name, error), flush=True)
-            print("    Pewter: %s, %s" % (lab().grown(), lab().grown("events")), flush=True)
-        print("    %.1f s" % (time.monotonic() - started), flush=True)
-    return failed
 
+    def unable(name):
+        if "chacha" in name and not chacha:
+            return "this kernel has no ChaCha20-Poly1305"
+        if "udp" in name and not udp:
+            return "no compiler for the guest's UDP socket"
+        if name == "nothing-was-clear" and lab().pewter.driver == "af_xdp":
+            return "tcpdump does not see what AF_XDP takes and sends"
+        return None
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--build", default=os.environ.get("PW_BUILD") or
-                        os.path.join(ROOT, "build", "release"))
-    parser.add_argument("--driver", default="af_packet", choices=("af_packet", "af_xdp"))
-    parser.add_argument("case", nargs="*")
-    options = parser.parse_args()
-    reason = base.skip_reason(os.path.abspath(options.build))
-    if not reason and shutil.which("tcpdump") is None:
-        reason = "tcpdump is not installed"
-    if reason:
-        print("skip linux-esp %s" % reason)
-        return 0
-    base.LABS.append(Lab(os.path.abspath(options.build), options.driver))
-    failed = 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is below tidies up
-    try:
-        lab().up()
-        failed = run_cases(options.case)
-    except (Failed, subprocess.TimeoutExpired) as error:
-        failed += 1
-        print("FAIL linux-esp/lab %s" % error, flush=True)
-    finally:
-        code = lab().down()
-    if code not in (0, None):
-        failed += 1
-        print("FAIL linux-esp/exit pewterd: %s" % code)
-    return 1 if failed else 0
+    return unable
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(base.main("linux-esp", __doc__, {**suite_cases(), **base.cases_of(globals())}, Lab,
+                       ("tcpdump",), prepare))

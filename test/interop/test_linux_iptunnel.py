@@ -8,15 +8,13 @@ PEs get the same commands (iptunnel.sh).
 test_linux_iptunnel.py [--build FOLDER] [--driver af_packet|af_xdp] [CASE...]
 """
 
-import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
 
 import test_linux_pe as base
-from test_linux_pe import ROOT, Failed, arrived, in_ce, ping
+from test_linux_pe import Failed, arrived, in_ce, ping
 
 base.PE, base.CE, base.GUEST = "interop-ipt-pe", "interop-ipt-ce", "pwiptunnel"
 
@@ -192,60 +190,14 @@ def case_spoke_sealed():
         unseal()
 
 
-def all_cases():
-    return {name[5:].replace("_", "-"): function for name, function in globals().items()
-            if name.startswith("case_")}
+class Lab(base.Lab):
+    """Others may run beside it."""
 
-
-def run_cases(wanted):
-    failed = 0
-    for name, function in all_cases().items():
-        if wanted and name not in wanted:
-            continue
-        started, before = time.monotonic(), lab().pewter.counts()
-        try:
-            function()
-            print("ok linux-iptunnel/%s" % name, flush=True)
-        except (Failed, subprocess.TimeoutExpired) as error:
-            failed += 1
-            print("FAIL linux-iptunnel/%s %s" % (name, error), flush=True)
-            after = lab().pewter.counts()
-            print("    Pewter: %s" % {key: after[key] - before.get(key, 0) for key in after
-                                      if after[key] != before.get(key, 0)}, flush=True)
-        print("    %.1f s" % (time.monotonic() - started), flush=True)
-    return failed
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--build", default=os.environ.get("PW_BUILD") or
-                        os.path.join(ROOT, "build", "release"))
-    parser.add_argument("--driver", default="af_packet", choices=("af_packet", "af_xdp"))
-    parser.add_argument("case", nargs="*")
-    options = parser.parse_args()
-    reason = base.skip_reason(os.path.abspath(options.build))
-    if reason:
-        print("skip linux-iptunnel %s" % reason)
-        return 0
-    base.LABS.append(base.Lab(os.path.abspath(options.build), options.driver))
-    for name in ("socket", "log"):  # others may run beside it
-        path = getattr(lab().pewter, name)
-        setattr(lab().pewter, name, os.path.join(os.path.dirname(path), "iptunnel-" + os.path.basename(path)))
-    failed = 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is below tidies up
-    try:
-        lab().up()
-        failed = run_cases(options.case)
-    except (Failed, subprocess.TimeoutExpired) as error:
-        failed += 1
-        print("FAIL linux-iptunnel/lab %s" % error, flush=True)
-    finally:
-        code = lab().down()
-    if code not in (0, None):
-        failed += 1
-        print("FAIL linux-iptunnel/exit pewterd: %s" % code)
-    return 1 if failed else 0
+    def __init__(self, build, driver):
+        super().__init__(build, driver)
+        self.pewter.socket = os.path.join(self.cache, "pewter-iptunnel.sock")
+        self.pewter.log = os.path.join(self.cache, "pewterd-iptunnel.log")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(base.main("linux-iptunnel", __doc__, base.cases_of(globals()), Lab))

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -169,6 +170,11 @@ def arrived(text, count=3):
         raise Failed("ping: " + " | ".join(text.strip().splitlines()[-4:]))
 
 
+def increase(before, after):
+    return {name: count - before.get(name, 0) for name, count in after.items()
+            if count > before.get(name, 0)}
+
+
 class Lab:
     """Both PEs and their customers."""
 
@@ -179,6 +185,20 @@ class Lab:
         self.pewter = Pewter(build, self.cache, driver)
         self.tunnel = None  # device
         self.made = None
+        self.before = {}
+
+    def counters(self, what):
+        """`show drops` or `show events`"""
+        text = self.pewter.ctl("show", what).stdout
+        return {name: int(count) for name, count in re.findall(r"^(\S+)\s+(\d+)", text, re.M)}
+
+    def mark(self):
+        """From now on drops and events count."""
+        self.before = {what: self.counters(what) for what in ("drops", "events")}
+
+    def grown(self, what="drops"):
+        """What Pewter has dropped since mark(), or what else happened there."""
+        return increase(self.before[what], self.counters(what))
 
     def up(self):
         self.linux.build()
@@ -498,10 +518,10 @@ def case_tcp():
             raise Failed("only %d bytes arrived" % total)
 
 
-def skip_reason(build):
+def skip_reason(build, needs=()):
     if not os.path.isdir(LAB):
         return "../shared is absent"
-    for need in ("qemu-system-x86_64", "cpio", "ip", "ethtool", "ping"):
+    for need in ("qemu-system-x86_64", "cpio", "ip", "ethtool", "ping", *needs):
         if shutil.which(need, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None:
             return "%s is not installed" % need
     if os.geteuid() != 0:
@@ -512,44 +532,67 @@ def skip_reason(build):
     return None
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+def cases_of(module):
+    """{name: function} of a module's case_* functions, in their order."""
+    return {name[len("case_"):].replace("_", "-"): function
+            for name, function in list(module.items()) if name.startswith("case_")}
+
+
+def run_cases(label, cases, wanted, unable):
+    failed = 0
+    for name, function in cases.items():
+        if wanted and name not in wanted:
+            continue
+        reason = unable(name)
+        if reason:
+            print("skip %s/%s %s" % (label, name, reason), flush=True)
+            continue
+        started = time.monotonic()
+        lab().mark()
+        try:
+            function()
+            print("ok %s/%s" % (label, name), flush=True)
+        except (Failed, subprocess.TimeoutExpired) as error:
+            failed += 1
+            print("FAIL %s/%s %s" % (label, name, error), flush=True)
+            print("    Pewter: %s, %s" % (lab().grown(), lab().grown("events")), flush=True)
+        print("    %.1f s" % (time.monotonic() - started), flush=True)
+    return failed
+
+
+def main(label, description, cases, make_lab=None, needs=(), prepare=None):
+    """
+    Brings a lab up, runs its cases (all, or those that are named), takes it down. prepare() runs
+    once the lab is up and returns what says of a case why it cannot be run, None if it can.
+    """
+    parser = argparse.ArgumentParser(description=description.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--build", default=os.environ.get("PW_BUILD") or
                         os.path.join(ROOT, "build", "release"))
     parser.add_argument("--driver", default="af_packet", choices=("af_packet", "af_xdp"))
     parser.add_argument("case", nargs="*")
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
-    reason = skip_reason(options.build)
+    reason = skip_reason(options.build, needs)
     if reason:
-        print("skip linux-pe %s" % reason)
+        print("skip %s %s" % (label, reason))
         return 0
-    LABS.append(Lab(options.build, options.driver))
+    LABS.append((make_lab or Lab)(options.build, options.driver))
     failed = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is below tidies up
     try:
         lab().up()
-        for name, function in list(globals().items()):
-            if not name.startswith("case_"):
-                continue
-            name = name[len("case_"):].replace("_", "-")
-            if options.case and name not in options.case:
-                continue
-            try:
-                function()
-                print("ok linux-pe/%s" % name, flush=True)
-            except (Failed, subprocess.TimeoutExpired) as error:
-                failed += 1
-                print("FAIL linux-pe/%s %s" % (name, error), flush=True)
+        unable = prepare() if prepare else lambda _: None
+        failed = run_cases(label, cases, options.case, unable)
     except (Failed, subprocess.TimeoutExpired) as error:
         failed += 1
-        print("FAIL linux-pe/lab %s" % error, flush=True)
+        print("FAIL %s/lab %s" % (label, error), flush=True)
     finally:
         code = lab().down()
     if code not in (0, None):
         failed += 1
-        print("FAIL linux-pe/exit pewterd: %s" % code)
+        print("FAIL %s/exit pewterd: %s" % (label, code))
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("linux-pe", __doc__, cases_of(globals())))

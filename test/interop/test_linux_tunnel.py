@@ -8,10 +8,7 @@ commands (tunnel.sh).
 test_linux_tunnel.py [--build FOLDER] [--driver af_packet|af_xdp] [CASE...]
 """
 
-import argparse
 import os
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +16,7 @@ import time
 import test_linux_esp as esp
 import test_linux_pe as base
 from test_linux_esp import CBC128, CHACHA, FLOOD, GCM128, GCM256, WAYS, both_ways, ping, same_counts, tcp
-from test_linux_pe import ROOT, Failed, arrived, in_ce, run, script
+from test_linux_pe import Failed, arrived, in_ce, script
 
 base.PE, base.CE, base.GUEST = "interop-tun-pe", "interop-tun-ce", "pwtunnel"
 CLEAR = "net 10.1.0.0/24 or net 2001:db8:1::/64"
@@ -298,67 +295,6 @@ def case_nothing_was_clear():
         raise Failed("%s packets of ESP, %d in clear" % (ways, clear))
 
 
-def all_cases():
-    cases = suite_cases()
-    cases.update((name[len("case_"):].replace("_", "-"), function)
-                 for name, function in list(globals().items()) if name.startswith("case_"))
-    return cases
-
-
-def run_cases(wanted, udp):
-    failed = 0
-    lines = sa_lines(CHACHA, 0xc0, "xfrm", ways=(0,))
-    chacha = "RTNETLINK" not in lab().linux.sh(lines + sa_delete(0xc0, 0, "xfrm"), check=False)
-    for name, function in all_cases().items():
-        if wanted and name not in wanted:
-            continue
-        reason = esp.unable(name, chacha, udp, None)
-        if reason:
-            print("skip linux-tunnel/%s %s" % (name, reason), flush=True)
-            continue
-        started = time.monotonic()
-        lab().mark()
-        try:
-            function()
-            print("ok linux-tunnel/%s" % name, flush=True)
-        except (Failed, subprocess.TimeoutExpired) as error:
-            failed += 1
-            print("FAIL linux-tunnel/%s %s" % (name, error), flush=True)
-            print("    Pewter: %s, %s" % (lab().grown(), lab().grown("events")), flush=True)
-        print("    %.1f s" % (time.monotonic() - started), flush=True)
-    return failed
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--build", default=os.environ.get("PW_BUILD") or
-                        os.path.join(ROOT, "build", "release"))
-    parser.add_argument("--driver", default="af_packet", choices=("af_packet", "af_xdp"))
-    parser.add_argument("case", nargs="*")
-    options = parser.parse_args()
-    reason = base.skip_reason(os.path.abspath(options.build))
-    if reason:
-        print("skip linux-tunnel %s" % reason)
-        return 0
-    base.LABS.append(Lab(os.path.abspath(options.build), options.driver))
-    failed = 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is below tidies up
-    try:
-        lab().up()
-        udp = shutil.which("cc") is not None
-        if udp:
-            esp.start_encapsulation()
-        failed = run_cases(options.case, udp)
-    except (Failed, subprocess.TimeoutExpired) as error:
-        failed += 1
-        print("FAIL linux-tunnel/lab %s" % error, flush=True)
-    finally:
-        code = lab().down()
-    if code not in (0, None):
-        failed += 1
-        print("FAIL linux-tunnel/exit pewterd: %s" % code)
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(base.main("linux-tunnel", __doc__, {**suite_cases(), **base.cases_of(globals())}, Lab,
+                       prepare=esp.prepare))
