@@ -105,13 +105,15 @@ static inline uint16_t pw_checksum_update(uint16_t checksum, uint16_t old, uint1
 	return (uint16_t)~sum;
 }
 
-/** IPv4 TTL less one. */
+/** IPv4 TTL less one: TTL, protocol and checksum are one word, lowest byte first. */
 static inline void pw_ipv4_decrement(struct rte_ipv4_hdr *ip)
 {
-	uint32_t sum = ip->hdr_checksum + (uint32_t)RTE_BE16(0x0100);
+	uint32_t word;
 
-	ip->hdr_checksum = (uint16_t)(sum + (sum >= 0xffff));
-	ip->time_to_live--;
+	memcpy(&word, &ip->time_to_live, sizeof(word));
+	/* RFC 1624: 0x0100 goes to the checksum, with the carry around. */
+	word += 0x10000 + ((uint32_t)(word >= 0xfffe0000) << 16) - 1;
+	memcpy(&ip->time_to_live, &word, sizeof(word));
 }
 
 /** Flow hash of an IP packet at the data pointer: addresses, protocol, ports. Never 0. */

@@ -41,6 +41,7 @@ struct pw_poll_list {
 
 struct pw_tx_buffer {
 	uint16_t count;
+	bool used; /* by the burst that is being sent */
 	struct rte_mbuf *packets[PW_TX_BUFFER];
 };
 
@@ -69,6 +70,7 @@ struct pw_worker {
 	struct pw_sa_counters *sa;     /* by SA id */
 	struct pw_template *templates; /* by next-hop id */
 	struct pw_entry *entries;      /* by port and VLAN */
+	uint32_t entries_generation;   /* when a burst's were last brought up to date */
 	uint16_t ip_id;
 	bool punted; /* something went to the punt ring since the control thread was woken */
 	bool worked; /* this walk moved packets */

@@ -87,6 +87,10 @@ uint32_t pw_lpm_lookup(const struct pw_lpm *lpm, const uint8_t *address);
 void pw_lpm_lookup4_bulk(const struct pw_lpm *const *lpms, const uint32_t *addresses,
 			 uint32_t *values, unsigned int n);
 
+/** The same in one table. */
+void pw_lpm_lookup4_same(const struct pw_lpm *lpm, const uint32_t *addresses, uint32_t *values,
+			 unsigned int n);
+
 /** The same for IPv6: @p addresses are pointers to 16 bytes each. */
 void pw_lpm_lookup6_bulk(const struct pw_lpm *const *lpms, const uint8_t *const *addresses,
 			 uint32_t *values, unsigned int n);

@@ -5,6 +5,8 @@
 #include "lib/lpm_internal.h"
 
 #define BURST 64
+/* Entries of a jump that stay in the first cache. */
+#define NEAR 1024
 
 static const uint32_t from_root = LPM_CHILD;
 
@@ -29,13 +31,18 @@ static inline __attribute__((always_inline)) uint64_t ipv6_word(const uint8_t *a
 }
 
 /* Where the search for an address begins. */
-static inline __attribute__((always_inline)) const uint32_t *jump_entry(const struct pw_lpm *lpm,
-									uint64_t word)
+static inline __attribute__((always_inline)) const uint32_t *jump_at(const struct lpm_jump *jump,
+								     uint64_t word)
 {
-	const struct lpm_jump *jump = __atomic_load_n(&lpm->jump, __ATOMIC_ACQUIRE);
 	uint64_t index = (word ^ jump->key) >> jump->shift;
 
 	return index < jump->size ? &jump->entry[index] : &from_root;
+}
+
+static inline __attribute__((always_inline)) const uint32_t *jump_entry(const struct pw_lpm *lpm,
+									uint64_t word)
+{
+	return jump_at(__atomic_load_n(&lpm->jump, __ATOMIC_ACQUIRE), word);
 }
 
 /* Takes an address through a node: true if the result is a child, false if a value. */
@@ -98,6 +105,51 @@ static inline __attribute__((always_inline)) void lookup_burst(const struct pw_l
 	}
 }
 
+/* IPv4, all in one table: what is known of it stays in registers. */
+static inline __attribute__((always_inline)) void lookup_same(const struct pw_lpm *lpm,
+							      const uint32_t *addresses,
+							      uint32_t *values, unsigned int n)
+{
+	const struct lpm_jump *jump = __atomic_load_n(&lpm->jump, __ATOMIC_ACQUIRE);
+	const struct lpm_node *nodes[BURST];
+	uint64_t pending = 0;
+
+	/* What is in the first cache need not be fetched. */
+	if (jump->size > NEAR)
+		for (unsigned int i = 0; i < n; i++)
+			__builtin_prefetch(jump_at(jump, ipv4_word(addresses[i])));
+	for (unsigned int i = 0; i < n; i++) {
+		const uint32_t *at = jump_at(jump, ipv4_word(addresses[i]));
+		uint32_t entry = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+
+		values[i] = entry;
+		if (!(entry & LPM_CHILD))
+			continue;
+		pending |= UINT64_C(1) << i;
+		if (__builtin_expect(entry == LPM_CHILD, 0))
+			entry = __atomic_load_n(&lpm->root, __ATOMIC_ACQUIRE);
+		nodes[i] = lpm_node_at(lpm, entry & ~LPM_CHILD);
+		__builtin_prefetch(nodes[i]);
+	}
+	while (pending) {
+		uint64_t deeper = 0;
+
+		for (uint64_t rest = pending; rest; rest &= rest - 1) {
+			unsigned int i = (unsigned int)__builtin_ctzll(rest);
+			bool child = node_step(nodes[i], ipv4_word(addresses[i]), &values[i]);
+
+			deeper |= rest & -rest & -(uint64_t)child;
+		}
+		for (uint64_t rest = deeper; rest; rest &= rest - 1) {
+			unsigned int i = (unsigned int)__builtin_ctzll(rest);
+
+			nodes[i] = lpm_node_at(lpm, values[i]);
+			__builtin_prefetch(nodes[i]);
+		}
+		pending = deeper;
+	}
+}
+
 static inline __attribute__((always_inline)) void lookup_bulk(const struct pw_lpm *const *lpms,
 							      bool wide, const uint32_t *ipv4,
 							      const uint8_t *const *ipv6,
@@ -129,13 +181,43 @@ static BMI void lookup6_bmi(const struct pw_lpm *const *lpms, const uint8_t *con
 	lookup_bulk(lpms, true, NULL, addresses, values, n);
 }
 
+static inline bool all_same(const struct pw_lpm *const *lpms, unsigned int n)
+{
+	uintptr_t varied = 0;
+
+	for (unsigned int i = 1; i < n; i++)
+		varied |= (uintptr_t)lpms[i] ^ (uintptr_t)lpms[0];
+	return !varied;
+}
+
 void pw_lpm_lookup4_bulk(const struct pw_lpm *const *lpms, const uint32_t *addresses,
 			 uint32_t *values, unsigned int n)
 {
-	if (HAVE_BMI)
+	if (n && all_same(lpms, n))
+		pw_lpm_lookup4_same(lpms[0], addresses, values, n);
+	else if (HAVE_BMI)
 		lookup4_bmi(lpms, addresses, values, n);
 	else
 		lookup_bulk(lpms, false, addresses, NULL, values, n);
+}
+
+static BMI void lookup4_same_bmi(const struct pw_lpm *lpm, const uint32_t *addresses,
+				 uint32_t *values, unsigned int n)
+{
+	lookup_same(lpm, addresses, values, n);
+}
+
+void pw_lpm_lookup4_same(const struct pw_lpm *lpm, const uint32_t *addresses, uint32_t *values,
+			 unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i += BURST) {
+		unsigned int some = n - i < BURST ? n - i : BURST;
+
+		if (HAVE_BMI)
+			lookup4_same_bmi(lpm, addresses + i, values + i, some);
+		else
+			lookup_same(lpm, addresses + i, values + i, some);
+	}
 }
 
 void pw_lpm_lookup6_bulk(const struct pw_lpm *const *lpms, const uint8_t *const *addresses,

@@ -212,80 +212,31 @@ static inline const struct pw_vrf *pw_lookup_vrf_of(struct rte_mbuf *mbuf, rte_e
 	return pw_vrf_get(PW_VRF_DEFAULT);
 }
 
-/** IPv4 packets whose tables are known: every edges[i] is set. */
-static inline void pw_lookup4_in(const struct pw_lpm *const *lpms, const uint32_t *addresses,
-				 struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n)
+/** For stage `policy`: whether their VRFs have policies or not. */
+static inline void pw_lookup4(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n)
 {
+	const struct pw_lpm *lpms[PW_LOOKUP_BURST];
+	uint32_t addresses[PW_LOOKUP_BURST];
 	uint32_t ids[PW_LOOKUP_BURST];
 
+	for (unsigned int i = 0; i < n; i++) {
+		lpms[i] = pw_lookup_vrf_of(mbufs[i], &edges[i], false)->lpm4;
+		addresses[i] = rte_pktmbuf_mtod(mbufs[i], struct rte_ipv4_hdr *)->dst_addr;
+	}
 	pw_lpm_lookup4_bulk(lpms, addresses, ids, n);
 	pw_lookup_decide_burst(mbufs, ids, edges, n, false);
 }
 
-/* All are for stage `policy`, which looks them up. */
-static inline bool pw_lookup_none_left(const rte_edge_t *edges, unsigned int n)
-{
-	unsigned int i = 0;
-
-	while (i < n && unlikely(edges[i] == PW_LOOKUP_POLICY))
-		i++;
-	return i == n;
-}
-
-/** Packets of a burst that are looked up together once all have been seen. */
-struct pw_lookup_burst {
-	uint16_t count;
-	uint16_t at[PW_LOOKUP_BURST]; /* where in the burst they are */
-	struct rte_mbuf *mbufs[PW_LOOKUP_BURST];
-	const struct pw_lpm *lpms[PW_LOOKUP_BURST];
-	uint32_t addresses[PW_LOOKUP_BURST];
-	rte_edge_t edges[PW_LOOKUP_BURST];
-};
-
-/**
- * Looks them up and says where they go. While anybody watches, they go to the stage of the lookup
- * (@p stage) instead, so that a watched packet is seen at every stage of its way.
- */
-static inline void pw_lookup4_burst(const struct pw_worker *worker, struct pw_lookup_burst *burst,
-				    rte_edge_t *edges, rte_edge_t stage)
-{
-	for (uint16_t i = 0; i < burst->count; i++)
-		burst->edges[i] = stage;
-	if (likely(!worker->watch))
-		pw_lookup4_in(burst->lpms, burst->addresses, burst->mbufs, burst->edges,
-			      burst->count);
-	for (uint16_t i = 0; i < burst->count; i++)
-		edges[burst->at[i]] = burst->edges[i];
-}
-
-/** @param policies  whether VRFs with policies are left to stage `policy` */
-static inline void pw_lookup4(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n,
-			      bool policies)
-{
-	const struct pw_lpm *lpms[PW_LOOKUP_BURST];
-	uint32_t addresses[PW_LOOKUP_BURST];
-
-	for (unsigned int i = 0; i < n; i++) {
-		lpms[i] = pw_lookup_vrf_of(mbufs[i], &edges[i], policies)->lpm4;
-		addresses[i] = rte_pktmbuf_mtod(mbufs[i], struct rte_ipv4_hdr *)->dst_addr;
-	}
-	if (likely(!pw_lookup_none_left(edges, n)))
-		pw_lookup4_in(lpms, addresses, mbufs, edges, n);
-}
-
-static inline void pw_lookup6(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n,
-			      bool policies)
+static inline void pw_lookup6(struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n)
 {
 	const struct pw_lpm *lpms[PW_LOOKUP_BURST];
 	const uint8_t *addresses[PW_LOOKUP_BURST];
 	uint32_t ids[PW_LOOKUP_BURST];
 
 	for (unsigned int i = 0; i < n; i++) {
-		lpms[i] = pw_lookup_vrf_of(mbufs[i], &edges[i], policies)->lpm6;
+		lpms[i] = pw_lookup_vrf_of(mbufs[i], &edges[i], false)->lpm6;
 		addresses[i] = rte_pktmbuf_mtod(mbufs[i], struct rte_ipv6_hdr *)->dst_addr;
 	}
-	if (unlikely(pw_lookup_none_left(edges, n)))
-		return;
 	pw_lpm_lookup6_bulk(lpms, addresses, ids, n);
 	pw_lookup_decide_burst(mbufs, ids, edges, n, true);
 }

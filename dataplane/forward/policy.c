@@ -90,9 +90,9 @@ static void look_up(struct burst *burst, bool v6)
 	if (!count)
 		return;
 	if (v6)
-		pw_lookup6(mbufs, edges, count, false);
+		pw_lookup6(mbufs, edges, count);
 	else
-		pw_lookup4(mbufs, edges, count, false);
+		pw_lookup4(mbufs, edges, count);
 	for (unsigned int i = 0; i < count; i++)
 		burst->edges[at[i]] = edges[i];
 }

@@ -11,6 +11,15 @@
 #define PW_ECN_CE      3
 
 /**
+ * Is a sum of few 32-bit words a multiple of 0xffff? Those are what times the inverse of 0xffff
+ * modulo 2^64 is small.
+ */
+static inline bool pw_ipv4_sum_is_multiple(uint64_t sum)
+{
+	return sum * UINT64_C(0xfffefffefffeffff) <= UINT64_MAX / 0xffff;
+}
+
+/**
  * Is the checksum of a header without options right? The ones' complement sum must be 0xffff: a
  * multiple of 0xffff, since a header with a version is not all zeroes. 2^16 is 1 modulo 0xffff, so
  * it does not matter in which pieces it is added up; and a multiple is told without folding.
@@ -24,7 +33,7 @@ static inline bool pw_ipv4_sum_is_right(const struct rte_ipv4_hdr *ip)
 	memcpy(&second, (const uint8_t *)ip + 8, sizeof(second));
 	memcpy(&last, (const uint8_t *)ip + 16, sizeof(last));
 	sum = (first & 0xffffffff) + (first >> 32) + (second & 0xffffffff) + (second >> 32) + last;
-	return sum % 0xffff == 0;
+	return pw_ipv4_sum_is_multiple(sum);
 }
 
 /**

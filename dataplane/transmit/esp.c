@@ -40,17 +40,6 @@ static uint16_t run_length(void **objs, uint16_t first, uint16_t n)
 	return last - first;
 }
 
-static void write_iv(struct pw_worker *worker, const struct pw_sa *sa, uint8_t *esp,
-		     uint64_t number)
-{
-	uint64_t counter = rte_cpu_to_be_64(number);
-
-	if (likely(sa->iv_bytes == sizeof(counter)))
-		memcpy(esp + PW_ESP_HEADER, &counter, sizeof(counter));
-	else if (sa->flags & PW_SA_RANDOM_IV)
-		pw_crypto_random_iv(worker->crypto, esp + PW_ESP_HEADER);
-}
-
 /* The NIC is to seal it as it sends it; false: the engine is. */
 static bool by_port(const struct pw_sa *sa, struct rte_mbuf *mbuf)
 {
@@ -65,50 +54,86 @@ static bool by_port(const struct pw_sa *sa, struct rte_mbuf *mbuf)
 				sa->esp_at, sa->flags & PW_SA_IPV6);
 }
 
+/* RFC 4303 3.3.3: numbers never cycle. */
+static rte_edge_t exhausted(struct pw_worker *worker, const struct pw_sa *sa, struct rte_mbuf *mbuf)
+{
+	if (!__atomic_exchange_n(&sa->state->exhausted, 1, __ATOMIC_RELAXED)) {
+		if (pw_sa_notice_put(PW_SA_NOTICE_EXHAUSTED, sa->id))
+			worker->punted = true;
+		else
+			__atomic_store_n(&sa->state->exhausted, 0, __ATOMIC_RELAXED);
+	}
+	return pw_stage_drop(mbuf, PW_DROP_ESP_SEQUENCE);
+}
+
+/* What is the same for all packets of a run; not read again after each store to one. */
+struct run {
+	const struct pw_sa *sa;
+	const struct pw_crypto_key *key;
+	uint64_t number; /* of the first */
+	uint16_t iv_bytes;
+	uint16_t around; /* bytes of ESP that are not text */
+	bool counter;    /* the IV is the number */
+	bool esn;
+	bool inlined;
+};
+
+/* Numbers one packet and says what the engine is to do; returns the bytes that it protects. */
+static inline uint16_t number_one(struct pw_worker *worker, const struct run *run, uint64_t number,
+				  struct rte_mbuf *mbuf, const struct pw_packet *packet,
+				  struct pw_crypto_op *op)
+{
+	uint8_t *esp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, packet->esp_at);
+	uint16_t text = mbuf->data_len - packet->esp_at - run->around;
+	uint32_t low = rte_cpu_to_be_32((uint32_t)number);
+
+	memcpy(esp + 4, &low, sizeof(low));
+	if (likely(run->counter)) {
+		uint64_t counter = rte_cpu_to_be_64(number);
+
+		memcpy(esp + PW_ESP_HEADER, &counter, sizeof(counter));
+	} else if (run->sa->flags & PW_SA_RANDOM_IV) {
+		pw_crypto_random_iv(worker->crypto, esp + PW_ESP_HEADER);
+	}
+	op->key = run->key;
+	op->esp = esp;
+	op->mbuf = mbuf;
+	op->esn_high = (uint32_t)(number >> 32);
+	op->text_bytes = text;
+	op->esn = run->esn;
+	return text - 2 - esp[PW_ESP_HEADER + run->iv_bytes + text - 2];
+}
+
 static void number_run(struct pw_worker *worker, const struct pw_sa *sa, void **objs,
 		       uint16_t first, uint16_t count, rte_edge_t *edges, struct burst *burst)
 {
-	uint64_t number = __atomic_fetch_add(&sa->state->sequence, count, __ATOMIC_RELAXED) + 1;
-	uint16_t around = PW_ESP_HEADER + sa->iv_bytes + sa->icv_bytes;
+	const struct run run = {
+		.sa = sa,
+		.key = sa->key,
+		.number = __atomic_fetch_add(&sa->state->sequence, count, __ATOMIC_RELAXED) + 1,
+		.iv_bytes = sa->iv_bytes,
+		.around = PW_ESP_HEADER + sa->iv_bytes + sa->icv_bytes,
+		.counter = sa->iv_bytes == sizeof(uint64_t),
+		.esn = sa->flags & PW_SA_ESN,
+		.inlined = sa->inlined && !sa->inlined->ingress,
+	};
+	uint64_t left = run.number > sa->sequence_limit ? 0 : sa->sequence_limit - run.number + 1;
+	uint16_t passed = (uint16_t)RTE_MIN((uint64_t)count, left), ops = burst->count;
 	struct pw_sa_counters *counters = &worker->sa[sa->id];
-	bool inlined = sa->inlined && !sa->inlined->ingress;
-	bool esn = sa->flags & PW_SA_ESN;
-	uint64_t bytes = 0, passed = 0;
+	uint64_t bytes = 0;
 
-	for (uint16_t i = first; i < first + count; i++, number++) {
-		struct rte_mbuf *mbuf = objs[i];
+	for (uint16_t i = 0; i < passed; i++) {
+		struct rte_mbuf *mbuf = objs[first + i];
 		const struct pw_packet *packet = pw_packet(mbuf);
-		struct pw_crypto_op *op = &burst->ops[burst->count];
-		uint8_t *esp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, packet->esp_at);
-		uint32_t low = rte_cpu_to_be_32((uint32_t)number);
 
-		/* RFC 4303 3.3.3: numbers never cycle. */
-		if (unlikely(number > sa->sequence_limit)) {
-			edges[i] = pw_stage_drop(mbuf, PW_DROP_ESP_SEQUENCE);
-			if (!__atomic_exchange_n(&sa->state->exhausted, 1, __ATOMIC_RELAXED)) {
-				if (pw_sa_notice_put(PW_SA_NOTICE_EXHAUSTED, sa->id))
-					worker->punted = true;
-				else
-					__atomic_store_n(&sa->state->exhausted, 0,
-							 __ATOMIC_RELAXED);
-			}
-			continue;
-		}
-		memcpy(esp + 4, &low, sizeof(low));
-		write_iv(worker, sa, esp, number);
-		op->key = sa->key;
-		op->esp = esp;
-		op->mbuf = mbuf;
-		op->text_bytes = mbuf->data_len - packet->esp_at - around;
-		op->esn_high = (uint32_t)(number >> 32);
-		op->esn = esn;
-		bytes +=
-			op->text_bytes - 2 - esp[PW_ESP_HEADER + sa->iv_bytes + op->text_bytes - 2];
-		passed++;
-		if (likely(!inlined) || !by_port(sa, mbuf))
-			burst->packet[burst->count++] = i;
-		edges[i] = packet->esp_mode == PW_ESP_FRAME ? EDGE_TRANSMIT : EDGE_ETHERNET;
+		bytes += number_one(worker, &run, run.number + i, mbuf, packet, &burst->ops[ops]);
+		edges[first + i] = packet->esp_mode == PW_ESP_FRAME ? EDGE_TRANSMIT : EDGE_ETHERNET;
+		burst->packet[ops] = first + i;
+		ops += likely(!run.inlined) || !by_port(sa, mbuf);
 	}
+	for (uint16_t i = first + passed; unlikely(i < first + count); i++)
+		edges[i] = exhausted(worker, sa, objs[i]);
+	burst->count = ops;
 	counters->packets += passed;
 	counters->bytes += bytes;
 	counters->used = worker->now;
@@ -140,12 +165,6 @@ static void seal(struct pw_worker *worker, void **objs, rte_edge_t *edges, struc
 /* Of packets of many SAs, all that will be read of each, one step for all after the other. */
 static void prefetch(const struct pw_worker *worker, void **objs, uint16_t n)
 {
-	uint32_t varied = 0;
-
-	for (uint16_t i = 0; i < n; i++)
-		varied |= pw_packet(objs[i])->sa ^ pw_packet(objs[0])->sa;
-	if (likely(!varied))
-		return;
 	for (uint16_t i = 0; i < n; i++)
 		rte_prefetch0(&pw_sas.map[pw_packet(objs[i])->sa]);
 	for (uint16_t i = 0; i < n; i++) {
@@ -169,7 +188,8 @@ static void burst_output(struct pw_worker *worker, void **objs, rte_edge_t *edge
 	uint16_t count;
 
 	burst.count = 0;
-	prefetch(worker, objs, n);
+	if (unlikely(run_length(objs, 0, n) < n))
+		prefetch(worker, objs, n);
 	for (uint16_t i = 0; i < n; i += count) {
 		const struct pw_sa *sa = pw_sa_get(pw_packet(objs[i])->sa);
 

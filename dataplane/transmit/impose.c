@@ -315,22 +315,31 @@ static inline rte_edge_t output(struct pw_worker *worker, struct tally *tally, u
 {
 	struct pw_packet *packet = pw_packet(mbuf);
 	struct pw_template *template = &worker->templates[packet->nexthop];
+	uint16_t length, behind;
+	uint8_t *data;
+	bool v6;
 
 	if (unlikely(template->generation != generation))
 		pw_template_compose(template, packet->nexthop, generation);
 	if (unlikely(!serves(template, mbuf, packet) ||
 		     (template->flags & PW_TEMPLATE_PLAIN && !serves_plain(template, mbuf))))
 		return impose(worker, mbuf);
-	if (unlikely(template != tally->template)) {
-		if (tally->packets)
-			tally_count(worker, tally);
-		tally->template = template;
-	}
-	if (template->flags & PW_TEMPLATE_PLAIN)
-		write_template(worker, template, tally, mbuf, packet, true);
-	else
-		write_template(worker, template, tally, mbuf, packet, false);
-	return template->sa ? EDGE_ESP : EDGE_TRANSMIT;
+	if (unlikely(template != tally->template))
+		tally_turn(worker, tally, template);
+	data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	length = mbuf->data_len;
+	v6 = pw_ip_version(mbuf) == 6;
+	behind = write_template(worker, template, template->flags, data, length, v6, mbuf);
+	write_mbuf(template, tally, mbuf, mbuf->data_off, length, behind);
+	packet->port = template->packet.port;
+	packet->nexthop = template->packet.nexthop;
+	packet->vrf = template->packet.vrf;
+	if (!(template->flags & PW_TEMPLATE_SEALED))
+		return EDGE_TRANSMIT;
+	packet->sa = template->packet.sa;
+	packet->esp_at = template->packet.esp_at;
+	packet->esp_mode = template->packet.esp_mode;
+	return EDGE_ESP;
 }
 
 static inline void prefetch(const struct pw_worker *worker, struct rte_mbuf *mbuf)

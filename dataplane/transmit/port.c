@@ -43,6 +43,8 @@ static void flush(struct pw_worker *worker, uint16_t index)
 	uint16_t sent;
 
 	buffer->count = 0;
+	if (!n)
+		return;
 	if (unlikely(!port)) {
 		refuse(worker, buffer->packets, n, PW_DROP_PORT_NONE);
 	} else if (unlikely(worker->index >= port->tx_queues)) {
@@ -53,36 +55,48 @@ static void flush(struct pw_worker *worker, uint16_t index)
 	}
 }
 
+/* Frames for one port, behind those that wait for it. */
+static void buffer(struct pw_worker *worker, uint16_t port, struct rte_mbuf **packets, uint16_t n)
+{
+	struct pw_tx_buffer *buffer = &worker->tx[port];
+
+	while (n) {
+		uint16_t some = RTE_MIN(n, PW_TX_BUFFER - buffer->count);
+
+		memcpy(&buffer->packets[buffer->count], packets, some * sizeof(*packets));
+		buffer->count += some;
+		packets += some;
+		n -= some;
+		if (buffer->count == PW_TX_BUFFER)
+			flush(worker, port);
+	}
+}
+
 static uint16_t port_transmit(struct rte_graph *graph, struct rte_node *node, void **objs,
 			      uint16_t n)
 {
+	struct rte_mbuf **packets = (struct rte_mbuf **)objs;
 	struct pw_worker *worker = pw_worker();
-	uint16_t used[PW_PORTS];
-	uint16_t used_count = 0;
+	uint16_t first = 0, last, used[PW_PORTS], used_count = 0;
 
-	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *mbuf = objs[i];
-		uint16_t port = pw_packet(mbuf)->port;
-		struct pw_tx_buffer *buffer;
+	for (; first < n; first = last) {
+		uint16_t port = pw_packet(packets[first])->port;
 
+		for (last = first + 1; last < n && pw_packet(packets[last])->port == port; last++)
+			;
 		if (unlikely(port >= PW_PORTS)) {
-			refuse(worker, &mbuf, 1, PW_DROP_PORT_NONE);
+			refuse(worker, &packets[first], last - first, PW_DROP_PORT_NONE);
 			continue;
 		}
-		buffer = &worker->tx[port];
-		if (buffer->count == 0)
+		if (!worker->tx[port].used)
 			used[used_count++] = port;
-		buffer->packets[buffer->count++] = mbuf;
-		if (unlikely(buffer->count == PW_TX_BUFFER)) {
-			flush(worker, port);
-			/* Listed again when its next frame comes. */
-			for (uint16_t k = 0; k < used_count; k++)
-				if (used[k] == port)
-					used[k--] = used[--used_count];
-		}
+		worker->tx[port].used = true;
+		buffer(worker, port, &packets[first], last - first);
 	}
-	for (uint16_t k = 0; k < used_count; k++)
+	for (uint16_t k = 0; k < used_count; k++) {
+		worker->tx[used[k]].used = false;
 		flush(worker, used[k]);
+	}
 	return n;
 }
 

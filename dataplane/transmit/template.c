@@ -102,15 +102,51 @@ static void protect(struct pw_template *template, const struct pw_endpoint *endp
 	payload = RTE_MIN(payload, endpoint->mtu + template->inside - template->labels);
 	template->room = payload > template->inside ? payload - template->inside : 0;
 	template->tail = pw_esp_tail_max(sa);
-	template->sa = endpoint->sa;
+	template->packet.sa = endpoint->sa;
+	template->flags |= PW_TEMPLATE_SEALED;
 	template->align = sa->align;
 	template->icv = sa->icv_bytes;
 	template->flags |= sa->flags &PW_SA_UDP ? PW_TEMPLATE_UDP : 0;
 	template->next_header = next_header(endpoint);
-	template->esp_at = neighbour->rewrite_len + endpoint->esp_at;
+	template->packet.esp_at = neighbour->rewrite_len + endpoint->esp_at;
+	template->packet.esp_mode = PW_ESP_FRAME;
 	/* TFC padding; or an SA of another kind than the header was made for. */
 	if (sa->pad_to || endpoint->gre_at != endpoint->esp_at + PW_ESP_HEADER + sa->iv_bytes)
 		template->flags = 0;
+}
+
+/* Nothing but a neighbour's Ethernet header, for packets without labels. */
+static void compose_link(struct pw_template *template, const struct pw_nexthop *nexthop)
+{
+	const struct pw_neighbour *neighbour = pw_neighbour_get(nexthop->neighbour);
+	uint8_t *end = template->near + PW_TEMPLATE_MOVE;
+	uint16_t type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
+
+	if (nexthop->label_count || neighbour->state != PW_NEIGHBOUR_REACHABLE)
+		return;
+	template->flags = PW_TEMPLATE_LINK | PW_TEMPLATE_FAST4 | PW_TEMPLATE_FAST6;
+	template->length = neighbour->rewrite_len;
+	template->room = neighbour->mtu;
+	template->tail = 0;
+	template->labels = 0;
+	template->tunnel = 0;
+	template->link = neighbour->interface;
+	template->packet = (struct pw_packet){
+		.nexthop = nexthop->id,
+		.port = neighbour->port,
+		.flags = PW_PACKET_LAYER3 | PW_PACKET_FORWARDED,
+	};
+	memset(template->near, 0, PW_TEMPLATE_MOVE);
+	memcpy(end - template->length, neighbour->rewrite, template->length);
+	memcpy(end - sizeof(type), &type, sizeof(type));
+}
+
+static uint16_t fast_flags(uint16_t flags)
+{
+	if (!(flags & PW_TEMPLATE_PLAIN))
+		return PW_TEMPLATE_FAST4 | PW_TEMPLATE_FAST6;
+	return (flags & PW_TEMPLATE_INNER4 ? PW_TEMPLATE_FAST4 : 0) |
+	       (flags & PW_TEMPLATE_INNER6 ? PW_TEMPLATE_FAST6 : 0);
 }
 
 void pw_template_compose(struct pw_template *template, uint32_t id, uint32_t generation)
@@ -124,6 +160,8 @@ void pw_template_compose(struct pw_template *template, uint32_t id, uint32_t gen
 
 	template->generation = generation;
 	template->flags = 0;
+	if (nexthop->type == PW_NEXTHOP_NEIGHBOUR)
+		compose_link(template, nexthop);
 	if (nexthop->type != PW_NEXTHOP_TUNNEL)
 		return;
 	endpoint = pw_endpoint_get(nexthop->endpoint);
@@ -137,20 +175,25 @@ void pw_template_compose(struct pw_template *template, uint32_t id, uint32_t gen
 	write_bytes(template, bytes + sizeof(bytes), nexthop, endpoint, neighbour);
 	memcpy(template->far, bytes, PW_TEMPLATE_MOVE);
 	memcpy(template->near, bytes + PW_TEMPLATE_MOVE, PW_TEMPLATE_MOVE);
-	template->flags = flags_of(nexthop, endpoint);
+	template->flags = flags_of(nexthop, endpoint) |
+			  (template->length > PW_TEMPLATE_MOVE ? PW_TEMPLATE_FAR : 0);
 	template->tos_mask = pw_impose_tos_mask(endpoint);
 	template->gre_from_end = endpoint->header_len - endpoint->gre_at + template->labels;
 	mtu = neighbour->mtu > template->ip_from_end ? neighbour->mtu - template->ip_from_end : 0;
 	template->room = RTE_MIN(
 		endpoint->mtu > template->labels ? endpoint->mtu - template->labels : 0, mtu);
 	template->tail = 0;
-	template->sa = 0;
+	template->packet = (struct pw_packet){
+		.nexthop = way->id,
+		.vrf = endpoint->vrf,
+		.port = neighbour->port,
+		.flags = PW_PACKET_LAYER3 | PW_PACKET_FORWARDED,
+	};
 	template->partial_sum = endpoint->partial_sum;
-	template->port = neighbour->port;
-	template->vrf = endpoint->vrf;
-	template->way = way->id;
 	template->tunnel = endpoint->interface;
 	template->link = neighbour->interface;
 	if (endpoint->sa)
 		protect(template, endpoint, neighbour);
+	if (template->flags & PW_TEMPLATE_USABLE && !(template->flags & PW_TEMPLATE_UNUSUAL))
+		template->flags |= fast_flags(template->flags);
 }

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "dataplane/path.h"
 #include "dataplane/table/endpoint.h"
 #include "dataplane/table/nexthop.h"
 #include "dataplane/table/sa.h"
@@ -21,6 +22,7 @@
  */
 #define PW_TEMPLATE_MOVE        64
 #define PW_TEMPLATE_SIZE        (2 * PW_TEMPLATE_MOVE)
+#define PW_TEMPLATE_LINK_MOVE   32 /* enough for an Ethernet header */
 
 #define PW_TEMPLATE_USABLE      0x01
 #define PW_TEMPLATE_ID          0x02 /* the outer packet may be cut, so it has an id */
@@ -33,6 +35,11 @@
 #define PW_TEMPLATE_INNER4      0x100 /* with PLAIN: IPv4 goes in */
 #define PW_TEMPLATE_INNER6      0x200
 #define PW_TEMPLATE_DF_INHERIT  0x400
+#define PW_TEMPLATE_FAST4       0x800 /* takes IPv4 as it is, and nothing about it is unusual */
+#define PW_TEMPLATE_FAST6       0x1000
+#define PW_TEMPLATE_LINK        0x2000 /* no tunnel: a neighbour's Ethernet header for IP packets */
+#define PW_TEMPLATE_SEALED      0x4000 /* by packet.sa */
+#define PW_TEMPLATE_FAR         0x8000 /* does not fit in near[] */
 /** Any of these: more to do than copy, lengths, TC and checksum. */
 #define PW_TEMPLATE_UNUSUAL                                                                        \
 	(PW_TEMPLATE_TOS_INHERIT | PW_TEMPLATE_TTL_INHERIT | PW_TEMPLATE_UDP |                     \
@@ -41,28 +48,24 @@
 struct pw_template {
 	uint8_t near[PW_TEMPLATE_MOVE]; /* the last bytes before the packet */
 	/* Second line: what is known of it */
-	uint32_t generation; /* pw_slots_generation when it was composed; 0 = never */
-	uint16_t flags;      /* PW_TEMPLATE_* */
-	uint8_t length;      /* bytes before the packet */
-	uint8_t ip_from_end; /* of these, from the outer IP header on */
-	uint16_t room;       /* largest packet, in bytes */
-	uint16_t tail;       /* room wanted behind the packet */
-	uint16_t port;
-	uint16_t vrf;
+	uint32_t generation;  /* pw_slots_generation when it was composed; 0 = never */
+	uint16_t flags;       /* PW_TEMPLATE_* */
+	uint8_t length;       /* bytes before the packet */
+	uint8_t ip_from_end;  /* of these, from the outer IP header on */
+	uint16_t room;        /* largest packet, in bytes */
+	uint16_t tail;        /* room wanted behind the packet */
 	uint32_t partial_sum; /* of the outer IPv4 header as it is here */
-	uint32_t way;         /* next hop of the outer packet */
 	uint32_t tunnel;      /* interfaces to count for */
 	uint32_t link;
-	uint32_t sa;         /* 0 = in clear */
-	uint8_t inside;      /* bytes behind ESP header and IV: GRE and labels */
-	uint8_t next_header; /* of ESP; PLAIN without GRE: of IPv4 inside */
+	struct pw_packet packet; /* what the stages are to know of it */
+	uint8_t inside;          /* bytes behind ESP header and IV: GRE and labels */
+	uint8_t next_header;     /* of ESP; PLAIN without GRE: of IPv4 inside */
 	uint8_t align;
 	uint8_t icv;
-	uint8_t esp_at;   /* bytes before the ESP header */
 	uint8_t labels;   /* bytes of labels, last of all */
 	uint8_t tos_mask; /* TOS_INHERIT: these bits of it */
 	uint8_t gre_from_end;
-	uint8_t pad[20];
+	uint8_t pad[9];
 	/* Third line */
 	uint8_t far[PW_TEMPLATE_MOVE]; /* what does not fit in near[] */
 };

@@ -5,6 +5,7 @@
 /** impose.c's common way out: a packet becomes a frame by its next hop's template. */
 
 #include <netinet/in.h>
+#include <rte_ether.h>
 #include <rte_udp.h>
 
 #include "dataplane/transmit/esp.h"
@@ -18,34 +19,34 @@
 struct tally {
 	const struct pw_template *template;
 	uint64_t packets;
-	uint64_t inside; /* bytes: labels and what follows */
-	uint64_t whole;  /* bytes at the link */
+	uint64_t bytes;  /* without labels */
+	uint64_t behind; /* bytes of ESP behind them */
 };
 
 static inline void tally_count(struct pw_worker *worker, struct tally *tally)
 {
-	struct pw_interface_counters *tunnel = &worker->counters[tally->template->tunnel];
-	struct pw_interface_counters *link = &worker->counters[tally->template->link];
+	const struct pw_template *template = tally->template;
+	struct pw_interface_counters *tunnel = &worker->counters[template->tunnel];
+	struct pw_interface_counters *link = &worker->counters[template->link];
 
 	tunnel->tx_packets += tally->packets;
-	tunnel->tx_bytes += tally->inside;
+	tunnel->tx_bytes += tally->bytes + tally->packets * template->labels;
 	link->tx_packets += tally->packets;
-	link->tx_bytes += tally->whole;
-	tally->packets = tally->inside = tally->whole = 0;
+	link->tx_bytes += tally->bytes + tally->packets * template->length + tally->behind;
+	tally->packets = tally->bytes = tally->behind = 0;
 }
 
-/* Behind the packet what ESP has there (RFC 4303 2.4 to 2.8). Returns the bytes of it. */
-static inline uint16_t write_behind(const struct pw_template *template, struct rte_mbuf *mbuf,
-				    struct pw_packet *packet, uint8_t *end, uint8_t next)
+/*
+ * Behind a packet of @p length bytes what ESP has there (RFC 4303 2.4 to 2.8). Returns the bytes of
+ * it.
+ */
+static inline uint16_t write_behind(const struct pw_template *template, uint8_t *data,
+				    uint16_t length, uint8_t next)
 {
-	uint16_t payload = (uint16_t)(mbuf->data_len + template->inside);
-	uint16_t trailer;
+	uint16_t payload = length + template->inside;
+	uint16_t trailer = pw_esp_trailer(template->align, 0, payload);
 
-	trailer = pw_esp_trailer(template->align, 0, payload);
-	pw_esp_write_trailer(end, template->align, 0, payload, trailer, next);
-	packet->sa = template->sa;
-	packet->esp_at = template->esp_at;
-	packet->esp_mode = PW_ESP_FRAME;
+	pw_esp_write_trailer(data + length, template->align, 0, payload, trailer, next);
 	return trailer + template->icv;
 }
 
@@ -86,9 +87,9 @@ static inline uint32_t write_unusual(struct pw_worker *worker, const struct pw_t
 }
 
 /* Class selector of an IP packet, as it stands in a label entry's third byte (RFC 3270). */
-static inline uint8_t traffic_class(const uint8_t *data)
+static inline uint8_t traffic_class(const uint8_t *data, bool v6)
 {
-	uint8_t tos = likely(data[0] >> 4 == 4) ? data[1] : (uint8_t)(data[0] << 4 | data[1] >> 4);
+	uint8_t tos = v6 ? (uint8_t)(data[0] << 4 | data[1] >> 4) : data[1];
 
 	return (uint8_t)(tos >> 5 << 1);
 }
@@ -110,60 +111,92 @@ static inline uint32_t write_version(const struct pw_template *template, uint8_t
 		memcpy(data - template->gre_from_end + 2, &type, sizeof(type));
 		return 0;
 	}
-	if (template->sa)
+	if (template->flags & PW_TEMPLATE_SEALED)
 		return 0;
 	((struct rte_ipv4_hdr *)(data - template->ip_from_end))->next_proto_id = IPPROTO_IPV6;
 	return PROTOCOL_STEP;
 }
 
-/* Puts the template before the packet: a frame ready for esp-output or its port. */
-static __rte_always_inline void write_template(struct pw_worker *worker,
-					       const struct pw_template *template,
-					       struct tally *tally, struct rte_mbuf *mbuf,
-					       struct pw_packet *packet, const bool plain)
+/*
+ * Puts the template before @p length bytes of a packet at @p data: a frame ready for esp-output or
+ * its port. Returns the bytes that stand behind the packet then.
+ * @param flags  the template's; constant where the caller knows them, so that no others are asked
+ * @param mbuf   the packet's, for what is unusual; else NULL
+ */
+static __rte_always_inline uint16_t write_template(struct pw_worker *worker,
+						   const struct pw_template *template,
+						   const uint16_t flags, uint8_t *data,
+						   uint16_t length, const bool v6,
+						   struct rte_mbuf *mbuf)
 {
-	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	const bool v6 = plain && data[0] >> 4 == 6;
-	uint8_t class = plain ? 0 : traffic_class(data);
+	uint8_t class = traffic_class(data, v6);
 	struct rte_ipv4_hdr *ip = (void *)(data - template->ip_from_end);
 	uint8_t next = template->next_header;
-	uint16_t behind = 0, length;
+	uint16_t behind = 0, total;
 	uint32_t sum = template->partial_sum;
 
 	memcpy(data - PW_TEMPLATE_MOVE, template->near, PW_TEMPLATE_MOVE);
-	if (unlikely(template->length > PW_TEMPLATE_MOVE))
+	if (flags & PW_TEMPLATE_FAR)
 		memcpy(data - PW_TEMPLATE_SIZE, template->far, PW_TEMPLATE_MOVE);
-	if (!plain)
+	if (!(flags & PW_TEMPLATE_PLAIN))
 		write_classes(template, data, class);
 	else if (v6)
 		sum += write_version(template, data);
-	if (v6 && !(template->flags & PW_TEMPLATE_GRE))
+	if (flags & PW_TEMPLATE_PLAIN && v6 && !(flags & PW_TEMPLATE_GRE))
 		next = IPPROTO_IPV6;
-	if (template->sa)
-		behind = write_behind(template, mbuf, packet, data + mbuf->data_len, next);
-	length = (uint16_t)(mbuf->data_len + template->ip_from_end + behind);
-	sum += length;
-	ip->total_length = rte_cpu_to_be_16(length);
+	if (flags & PW_TEMPLATE_SEALED)
+		behind = write_behind(template, data, length, next);
+	total = (uint16_t)(length + template->ip_from_end + behind);
+	sum += total;
+	ip->total_length = rte_cpu_to_be_16(total);
 	/* RFC 6864: an id matters only where the packet may be cut. */
-	if (template->flags & PW_TEMPLATE_ID) {
+	if (flags & PW_TEMPLATE_ID) {
 		ip->packet_id = rte_cpu_to_be_16(worker->ip_id);
 		sum += worker->ip_id++;
 	}
-	if (unlikely(template->flags & PW_TEMPLATE_UNUSUAL))
-		sum = write_unusual(worker, template, mbuf, data, length, sum);
+	if (mbuf && unlikely(flags & PW_TEMPLATE_UNUSUAL))
+		sum = write_unusual(worker, template, mbuf, data, total, sum);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)~sum);
+	return behind;
+}
+
+/* The same for a neighbour's Ethernet header alone. */
+static inline uint16_t write_link(const struct pw_template *template, uint8_t *data, bool v6)
+{
+	uint16_t type = RTE_BE16(RTE_ETHER_TYPE_IPV6);
+
+	memcpy(data - PW_TEMPLATE_LINK_MOVE,
+	       template->near + PW_TEMPLATE_MOVE - PW_TEMPLATE_LINK_MOVE, PW_TEMPLATE_LINK_MOVE);
+	if (v6)
+		memcpy(data - sizeof(type), &type, sizeof(type));
+	return 0;
+}
+
+/* The mbuf of a packet of @p length bytes at @p offset that became a frame; counts it. */
+static inline void write_mbuf(const struct pw_template *template, struct tally *tally,
+			      struct rte_mbuf *mbuf, uint16_t offset, uint16_t length,
+			      uint16_t behind)
+{
+	uint16_t whole = (uint16_t)(length + template->length + behind);
+
 	tally->packets++;
-	tally->inside += mbuf->data_len + template->labels;
-	length = (uint16_t)(mbuf->data_len + template->length + behind);
-	tally->whole += length;
-	mbuf->data_off -= template->length;
-	mbuf->data_len = length;
-	mbuf->pkt_len = length;
-	packet->port = template->port;
-	packet->nexthop = template->way;
-	packet->vrf = template->vrf;
+	tally->bytes += length;
+	if (behind)
+		tally->behind += behind;
+	mbuf->data_off = offset - template->length;
+	mbuf->data_len = whole;
+	mbuf->pkt_len = whole;
+}
+
+/* The next packets are counted by @p template. */
+static inline void tally_turn(struct pw_worker *worker, struct tally *tally,
+			      const struct pw_template *template)
+{
+	if (tally->packets)
+		tally_count(worker, tally);
+	tally->template = template;
 }
 
 static inline bool serves(const struct pw_template *template, const struct rte_mbuf *mbuf,
