@@ -89,7 +89,7 @@ uint64_t pw_seqwindow_accept_burst(struct pw_seqwindow *window, const uint64_t *
 	unsigned int first, last;
 
 	for (first = 0; first < count; first = last) {
-		uint64_t block = numbers[first] >> BLOCK_SHIFT;
+		uint64_t block = numbers[first] >> BLOCK_SHIFT, top = 0;
 		uint32_t bits = 0, new;
 
 		/* A run within one block, without a number twice. */
@@ -99,10 +99,16 @@ uint64_t pw_seqwindow_accept_burst(struct pw_seqwindow *window, const uint64_t *
 			if (bits & bit)
 				break;
 			bits |= bit;
+			top = numbers[last] > top ? numbers[last] : top;
 		}
 		if (block == 0)
 			bits &= ~1u; /* no packet has number 0 */
 		new = window->window ? mark(window, (uint32_t)block, bits) : bits;
+		if (block != 0 && new == bits) {
+			accepted |= (UINT64_MAX >> (64 - (last - first))) << first;
+			highest = top > highest ? top : highest;
+			continue;
+		}
 		for (unsigned int i = first; i < last; i++) {
 			if (!(new >> (numbers[i] & BLOCK_MASK) & 1))
 				continue;

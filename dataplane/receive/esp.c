@@ -25,6 +25,7 @@ enum edge {
 #define BURST     64
 #define GRE_MPLS  RTE_BE32(RTE_ETHER_TYPE_MPLS) /* no flags, version 0, MPLS inside */
 #define GRE_BYTES 4
+#define PROBES    4
 
 /* What the outer header says; addresses are 4 or 16 bytes, in the packet. */
 struct outer {
@@ -191,17 +192,26 @@ static inline void guess(const struct rte_mbuf *mbuf, uint32_t *spi, uint32_t *n
 	*number = rte_be_to_cpu_32(word_at(mbuf, at + 4));
 }
 
-/* Of packets of many SAs, all that will be read of each, one step for all after the other. */
-static void prefetch(const struct pw_worker *worker, void **objs, uint16_t n)
+/* Packets of many SAs differ here and there; a burst of one SA is not searched for others. */
+static inline bool are_mixed(void **objs, uint16_t n)
 {
-	uint32_t spis[BURST], numbers[BURST], ids[BURST], varied = 0;
+	uint32_t spi, number, first, varied = 0;
 
-	for (uint16_t i = 0; i < n; i++) {
-		guess(objs[i], &spis[i], &numbers[i]);
-		varied |= spis[i] ^ spis[0];
+	guess(objs[0], &first, &number);
+	for (uint16_t probe = 1; probe <= PROBES; probe++) {
+		guess(objs[probe * (n - 1) / PROBES], &spi, &number);
+		varied |= spi ^ first;
 	}
-	if (likely(!varied))
-		return;
+	return varied;
+}
+
+/* All that will be read of each packet's SA, one step for all after the other. */
+static __rte_noinline void prefetch(const struct pw_worker *worker, void **objs, uint16_t n)
+{
+	uint32_t spis[BURST], numbers[BURST], ids[BURST];
+
+	for (uint16_t i = 0; i < n; i++)
+		guess(objs[i], &spis[i], &numbers[i]);
 	for (uint16_t i = 0; i < n; i++)
 		pw_sa_find_prefetch(spis[i]);
 	for (uint16_t i = 0; i < n; i++)
@@ -230,43 +240,112 @@ static void prefetch(const struct pw_worker *worker, void **objs, uint16_t n)
 	}
 }
 
+/*
+ * The last SA by which a packet came in over IPv4 without options, and not in UDP: what such a
+ * packet has in common with it, and what is read of it for each.
+ */
+struct lead {
+	const struct pw_sa *sa; /* NULL: there is none */
+	const struct pw_crypto_key *key;
+	const struct pw_seqwindow *window;
+	uint64_t addresses; /* as in the header */
+	uint32_t spi;
+	uint16_t vrf;
+	uint16_t least; /* bytes of a packet */
+	bool esn;
+	bool check;
+};
+
+static void lead_set(struct lead *lead, const struct pw_sa *sa, const struct outer *outer,
+		     uint16_t vrf)
+{
+	lead->sa = NULL;
+	if (outer->v6 || outer->udp || outer->ip_len != sizeof(struct rte_ipv4_hdr) || sa->inlined)
+		return;
+	lead->sa = sa;
+	lead->key = sa->key;
+	lead->window = &sa->state->window;
+	memcpy(&lead->addresses, outer->source, sizeof(lead->addresses));
+	lead->spi = sa->spi;
+	lead->vrf = vrf;
+	lead->least =
+		sizeof(struct rte_ipv4_hdr) + PW_ESP_HEADER + sa->iv_bytes + sa->icv_bytes + 2;
+	lead->esn = sa->flags & PW_SA_ESN;
+	lead->check = sa->flags & PW_SA_REPLAY_CHECK;
+}
+
+/* The next packet of the same SA, with nothing wrong; false: not, or it is to be seen why. */
+static inline bool follow(const struct lead *lead, struct rte_mbuf *mbuf, uint64_t *number,
+			  struct pending *pending, struct pw_crypto_op *op)
+{
+	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *);
+	uint8_t *esp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, sizeof(*ip));
+	uint64_t addresses, new;
+	uint32_t words[2];
+
+	memcpy(&addresses, &ip->src_addr, sizeof(addresses));
+	memcpy(words, esp, sizeof(words));
+	if (!lead->sa || ip->version_ihl != RTE_IPV4_VHL_DEF || ip->next_proto_id != IPPROTO_ESP ||
+	    mbuf->data_len < lead->least || addresses != lead->addresses || words[0] != lead->spi ||
+	    pw_packet(mbuf)->vrf != lead->vrf)
+		return false;
+	new = rte_be_to_cpu_32(words[1]);
+	if (lead->esn)
+		new = pw_seqwindow_extend(lead->window, (uint32_t) new);
+	if (lead->check && unlikely(!pw_seqwindow_check(lead->window, new)))
+		return false;
+	*number = new;
+	pending->sa = lead->sa;
+	pending->esp_at = pending->ip_len = sizeof(*ip);
+	op->key = lead->key;
+	op->esp = esp;
+	op->mbuf = mbuf;
+	op->text_bytes = mbuf->data_len - lead->least + 2;
+	op->esn = lead->esn;
+	op->esn_high = (uint32_t)(new >> 32);
+	return true;
+}
+
+/* Any packet: true when it is one for the engine, or the port has opened it. */
+static __rte_noinline bool gather_one(struct pw_worker *worker, struct lead *lead,
+				      struct rte_mbuf *mbuf, rte_edge_t *edge, struct burst *burst)
+{
+	uint16_t vrf = pw_packet(mbuf)->vrf;
+	struct outer outer;
+	enum pw_drop drop = outer_read(mbuf, &outer);
+	const struct pw_sa *sa;
+
+	if (unlikely(drop != PW_DROP_NONE)) {
+		*edge = unknown(mbuf, drop);
+		return false;
+	}
+	sa = pw_sa_find(word_at(mbuf, outer.esp_at), vrf, outer.v6, outer.destination);
+	if (unlikely(!sa)) {
+		*edge = unknown(mbuf, PW_DROP_ESP_SPI);
+		return false;
+	}
+	drop = admit(worker, sa, mbuf, &outer, &burst->numbers[burst->count],
+		     &burst->pending[burst->count], &burst->ops[burst->count]);
+	if (unlikely(drop != PW_DROP_NONE)) {
+		*edge = pw_stage_drop(mbuf, drop);
+		return false;
+	}
+	lead_set(lead, sa, &outer, vrf);
+	return likely(!sa->inlined) || take_from_port(worker, sa, mbuf, edge, burst);
+}
+
 static void gather(struct pw_worker *worker, void **objs, rte_edge_t *edges, uint16_t n,
 		   struct burst *burst)
 {
-	const struct pw_sa *sa = NULL;
-	uint16_t vrf = 0;
+	struct lead lead = {0};
 
 	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *mbuf = objs[i];
-		struct outer outer;
-		enum pw_drop drop = outer_read(mbuf, &outer);
-		uint32_t spi;
+		uint16_t count = burst->count;
 
-		if (unlikely(drop != PW_DROP_NONE)) {
-			edges[i] = unknown(mbuf, drop);
-			continue;
-		}
-		spi = word_at(mbuf, outer.esp_at);
-		/* Packets of one SA often come in a row. */
-		if (!sa || sa->spi != spi || vrf != pw_packet(mbuf)->vrf ||
-		    !!(sa->flags & PW_SA_IPV6) != outer.v6 ||
-		    !same_address(sa->destination, outer.destination, outer.v6)) {
-			vrf = pw_packet(mbuf)->vrf;
-			sa = pw_sa_find(spi, vrf, outer.v6, outer.destination);
-		}
-		if (unlikely(!sa)) {
-			edges[i] = unknown(mbuf, PW_DROP_ESP_SPI);
-			continue;
-		}
-		drop = admit(worker, sa, mbuf, &outer, &burst->numbers[burst->count],
-			     &burst->pending[burst->count], &burst->ops[burst->count]);
-		if (unlikely(drop != PW_DROP_NONE)) {
-			edges[i] = pw_stage_drop(mbuf, drop);
-			continue;
-		}
-		if (unlikely(sa->inlined) && !take_from_port(worker, sa, mbuf, &edges[i], burst))
-			continue;
-		burst->pending[burst->count++].at = i;
+		if (likely(follow(&lead, objs[i], &burst->numbers[count], &burst->pending[count],
+				  &burst->ops[count])) ||
+		    gather_one(worker, &lead, objs[i], &edges[i], burst))
+			burst->pending[burst->count++].at = i;
 	}
 }
 
@@ -300,9 +379,19 @@ static bool mapping_changed(struct pw_worker *worker, const struct pw_sa *sa,
 	return moved;
 }
 
-/* RFC 4303 2.4: 1, 2, 3 ... */
-static bool padding_is_right(const uint8_t *end, uint8_t length)
+/* RFC 4303 2.4: 1, 2, 3 ... before @p end, which has ESP's header before it. */
+static inline bool padding_is_right(const uint8_t *end, uint8_t length)
 {
+	static const uint64_t numbers[8] = {
+		0x0000000000000000, 0x0100000000000000, 0x0201000000000000, 0x0302010000000000,
+		0x0403020100000000, 0x0504030201000000, 0x0605040302010000, 0x0706050403020100};
+	uint64_t before;
+
+	if (likely(length < RTE_DIM(numbers))) {
+		memcpy(&before, end - sizeof(before), sizeof(before));
+		/* In two shifts: by 64 bits there is none. */
+		return !((before ^ numbers[length]) >> (63 - 8 * length) >> 1);
+	}
 	for (unsigned int i = length; i > 0; i--)
 		if (*--end != i)
 			return false;
@@ -559,7 +648,8 @@ static void burst_input(struct pw_worker *worker, void **objs, rte_edge_t *edges
 	burst.count = 0;
 	burst.opened = 0;
 	burst.inside.count = 0;
-	prefetch(worker, objs, n);
+	if (unlikely(are_mixed(objs, n)))
+		prefetch(worker, objs, n);
 	gather(worker, objs, edges, n, &burst);
 	open_burst(worker, &burst);
 	for (uint16_t i = 0; i < burst.count; i = last) {

@@ -191,9 +191,9 @@ static void burst_input(struct pw_worker *worker, struct recent *recent, uint32_
 	if (unlikely(worker->entries_generation != generation))
 		pw_entries_refresh(worker, generation, mbufs, n);
 	pw_plain_burst(worker, generation, mbufs, &burst, n);
-	for (unsigned int i = 0; burst.esp && i < n; i++)
-		if (burst.esp >> i & 1)
-			edges[i] = EDGE_ESP;
+	if (burst.esp)
+		for (unsigned int i = 0; i < n; i++)
+			edges[i] = EDGE_ESP; /* the others' follow */
 	if (unlikely(burst.others))
 		frame_burst(worker, generation, recent, mbufs, edges, burst.others, n);
 	if (!burst.frames.mask)
