@@ -3,32 +3,18 @@
  * mpls-input: the top label is mine, may be used by whoever sent it, and has TTL left; then pop
  * into a VRF, pop towards a next hop, or swap (RFC 3031, 3032, 3443).
  */
-#include "dataplane/receive/mpls.h"
-#include "dataplane/receive/ip.h"
-#include "dataplane/table/endpoint.h"
-#include "dataplane/table/label.h"
-#include "dataplane/table/nexthop.h"
-#include "dataplane/table/vrf.h"
+#include "dataplane/receive/mpls_plain.h"
 
 enum edge {
 	EDGE_DROP = PW_STAGE_DROP,
-	EDGE_IPV4,
+	EDGE_TUNNEL = PW_LOOKUP_TUNNEL,
+	EDGE_ETHERNET = PW_LOOKUP_ETHERNET,
+	EDGE_ICMP = PW_LOOKUP_ICMP,
+	EDGE_IPV4 = PW_FRAME_EDGES,
 	EDGE_IPV6,
-	EDGE_TUNNEL,
-	EDGE_ETHERNET,
-	EDGE_ICMP,
 };
 
 #define ICMP_TIME_EXCEEDED 11
-
-/* RFC 3443: does the label's TTL reach what is below it? Never upwards (RFC 4023 5.2). */
-static bool is_uniform(const struct pw_packet *packet, struct pw_label entry)
-{
-	if (entry.flags & (PW_LABEL_TTL_UNIFORM | PW_LABEL_TTL_PIPE))
-		return entry.flags & PW_LABEL_TTL_UNIFORM;
-	return packet->endpoint &&
-	       pw_endpoint_get(packet->endpoint)->flags & PW_ENDPOINT_UNIFORM_IN;
-}
 
 static void limit_ipv4(struct rte_mbuf *mbuf, uint8_t ttl)
 {
@@ -239,8 +225,8 @@ static rte_edge_t act(struct rte_mbuf *mbuf, uint32_t top)
 		/* A VPN label is the last one: what is below belongs to the customer. */
 		if (unlikely(!(top & PW_MPLS_BOTTOM)))
 			return pw_stage_drop(mbuf, PW_DROP_MPLS_STACK);
-		return into_vrf(mbuf, (uint16_t)nexthop->vrf, is_uniform(packet, entry),
-				pw_mpls_ttl(top));
+		return into_vrf(mbuf, (uint16_t)nexthop->vrf,
+				pw_mpls_is_uniform(entry, packet->endpoint), pw_mpls_ttl(top));
 	}
 	if (nexthop->type == PW_NEXTHOP_GROUP) {
 		uint32_t hash = pw_mpls_flow_hash(mbuf, top & PW_MPLS_BOTTOM);
@@ -250,7 +236,7 @@ static rte_edge_t act(struct rte_mbuf *mbuf, uint32_t top)
 	}
 	if (entry.action == PW_LABEL_SWAP)
 		return swap(mbuf, nexthop, top);
-	return pop_towards(mbuf, nexthop, top, is_uniform(packet, entry));
+	return pop_towards(mbuf, nexthop, top, pw_mpls_is_uniform(entry, packet->endpoint));
 }
 
 /* Explicit null says nothing but "the tunnel ends here" (RFC 3032, 4182): off with it. */
@@ -286,15 +272,32 @@ static rte_edge_t input(struct rte_mbuf *mbuf)
 	return pw_stage_drop(mbuf, PW_DROP_MPLS_STACK);
 }
 
+static void burst_input(struct pw_worker *worker, uint32_t generation, struct rte_mbuf **mbufs,
+			rte_edge_t *edges, unsigned int n)
+{
+	uint64_t left = UINT64_MAX;
+
+	/* A watched packet is seen at every stage of its way. */
+	if (likely(!__atomic_load_n(&worker->watch, __ATOMIC_RELAXED)))
+		left = pw_mpls_frames(worker, generation, mbufs, edges, n);
+	if (likely(!left))
+		return;
+	for (unsigned int i = 0; i < n; i++)
+		if (left >> i & 1)
+			edges[i] = input(mbufs[i]);
+}
+
 static uint16_t mpls_input(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
+	uint32_t generation = __atomic_load_n(&pw_slots_generation, __ATOMIC_ACQUIRE);
+	struct pw_worker *worker = pw_worker();
 	rte_edge_t edges[n];
 
-	for (uint16_t i = 0; i < n; i++)
-		edges[i] = input(objs[i]);
+	for (uint16_t i = 0; i < n; i += PW_LOOKUP_BURST)
+		burst_input(worker, generation, (struct rte_mbuf **)&objs[i], &edges[i],
+			    RTE_MIN(n - i, PW_LOOKUP_BURST));
 	pw_stage_next(graph, node, edges, objs, n);
 	return n;
 }
 
-PW_STAGE(mpls_input, "mpls-input", mpls_input, "drop", "ipv4-lookup", "ipv6-lookup",
-	 "tunnel-output", "ethernet-output", "icmp-error")
+PW_STAGE(mpls_input, "mpls-input", mpls_input, PW_FRAME_STAGES, "ipv4-lookup", "ipv6-lookup")
