@@ -43,7 +43,7 @@ PACKAGES_CHECK="git clang-format dpdk-dev libclang-rt-14-dev python3 python3-sca
 PACKAGES_BGP="frr gobgpd bird2"
 # strongSwan, for the lab tests and scripts/quickstart --ike; a NAT for the tests.
 PACKAGES_IKE="charon-systemd strongswan-swanctl strongswan-pki libstrongswan-standard-plugins
-	libstrongswan-extra-plugins"
+	libstrongswan-extra-plugins libcharon-extra-plugins libcharon-extauth-plugins"
 PACKAGES_NAT="nftables conntrack"
 
 # Installs what is missing of the packages named; says nothing when nothing is.

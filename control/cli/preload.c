@@ -224,7 +224,10 @@ static ssize_t netlink_send(int fd, struct netlink_socket *s, const struct msghd
 		if (!preload_connected(fd, s))
 			break;
 		generation = s->generation;
+		preload_answer_await(s, message);
 		size = REAL(sendmsg)(fd, &nameless, flags | MSG_NOSIGNAL);
+		if (size < 0)
+			preload_answer_await(s, NULL);
 		if (size >= 0 && s->protocol == NETLINK_XFRM)
 			preload_xfrm_sent(message, true);
 		if (size >= 0 || !connection_lost(errno))
@@ -317,14 +320,19 @@ static ssize_t packet_receive(int fd, struct netlink_socket *s, struct msghdr *m
 	if (s->protocol == NETLINK_XFRM && preload_listens(s, XFRMNLGRP_EXPIRE) &&
 	    preload_xfrm_expired(message, flags, &size))
 		return size;
+	if (preload_answer_owed(s, message, flags, &size))
+		return size;
 	for (;;) {
 		uint32_t generation = s->generation;
 
 		message->msg_controllen = control;
 		size = REAL(recvmsg)(fd, message, flags);
 		if (size > 0 || (size == 0 && message->msg_flags & MSG_TRUNC)) {
-			if (!overrun_taken(fd, message, size, flags))
+			if (!overrun_taken(fd, message, size, flags)) {
+				if (!(flags & MSG_PEEK))
+					preload_answer_arrived(s, message, (size_t)size);
 				return size;
+			}
 			if (s->no_enobufs)
 				continue;
 			errno = ENOBUFS;
@@ -335,6 +343,9 @@ static ssize_t packet_receive(int fd, struct netlink_socket *s, struct msghdr *m
 		if (s->generation != generation)
 			continue; /* it is connected again meanwhile */
 		preload_lost(fd, s, generation);
+		preload_answer_lost(s);
+		if (preload_answer_owed(s, message, flags, &size))
+			return size;
 		errno = listens_at_all(s) ? ENOBUFS : ECONNRESET;
 		return -1;
 	}

@@ -3,6 +3,7 @@
 #define PW_PRELOAD_H
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,7 +35,8 @@ struct netlink_socket {
 	bool parked;       /* the daemon is gone: reads sleep until it is back */
 	int partner;       /* parked: the other end of what the descriptor is now */
 	ino_t partner_inode;
-	uint32_t generation; /* counts connections */
+	uint32_t generation;      /* counts connections */
+	_Atomic uint64_t awaited; /* preload_answer.c */
 	uint32_t protocol;
 	uint32_t groups[PW_NETLINK_GROUPS / 32];
 };
@@ -67,6 +69,16 @@ bool preload_connected(int fd, struct netlink_socket *s);
 
 /** A greeted connection of ours, blocking and close-on-exec; -1 with errno. */
 int preload_dial(uint32_t protocol, uint32_t flags);
+
+/* preload_answer.c: a request that the daemon did not live to answer. */
+
+/** @p message is sent (NULL: it was not), its answer has come, the connection was lost before. */
+void preload_answer_await(struct netlink_socket *s, const struct msghdr *message);
+void preload_answer_arrived(struct netlink_socket *s, const struct msghdr *message, size_t size);
+void preload_answer_lost(struct netlink_socket *s);
+/** True: in @p message is the answer, *@p size is what recvmsg() returns. */
+bool preload_answer_owed(struct netlink_socket *s, struct msghdr *message, int flags,
+			 ssize_t *size);
 
 /* preload_xfrm.c: what the program had installed, for a daemon that starts anew. */
 

@@ -166,6 +166,7 @@ int preload_open(int type, uint32_t protocol)
 		s->protocol = protocol;
 		s->bulk = protocol == NETLINK_ROUTE ? preload_bulk_new(fd) : NULL;
 		s->generation++;
+		s->awaited = 0;
 		memset(s->groups, 0, sizeof(s->groups));
 	}
 	pthread_mutex_unlock(&lock);

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Debian's unmodified charon beside each pewterd, and what the IKE tests look at."""
+"""Debian's unmodified charon beside each pewterd, what the IKE tests look at, and how they run."""
 import os
 import re
 import signal
+import subprocess
+import sys
+import time
 
-from lab import BUILD, Skip, expect, run, wait_for
+from lab import BUILD, Lab, Results, Skip, by_driver, expect, run, wait_for
 
 CHARON = '/usr/sbin/charon-systemd'
+DRIVERS = ['af_xdp', 'af_packet']
 PLUGINS = ('random nonce openssl pem pkcs1 pkcs8 x509 pubkey constraints kdf hmac sha1 sha2 aes '
            'gcm chapoly gmp curve25519 drbg kernel-netlink socket-default vici')
 STRONGSWAN_CONF = '''charon-systemd {
@@ -51,10 +55,15 @@ def need_strongswan():
         raise Skip('strongSwan is not installed (charon-systemd, strongswan-swanctl)')
 
 
+def need_plugin(name, package):
+    if not os.path.exists(f'/usr/lib/ipsec/plugins/libstrongswan-{name}.so'):
+        raise Skip(f'strongSwan has no plugin {name} ({package})')
+
+
 class Charon:
     """An IKE daemon of a PE: its SAs go to that PE's pewterd, its UDP is the kernel's."""
 
-    def __init__(self, daemon, options=''):
+    def __init__(self, daemon, options='', plugins=''):
         lab = daemon.node.lab
         self.daemon, self.node = daemon, daemon.node
         self.folder = os.path.join(lab.folder, daemon.node.name + '-ike')
@@ -64,7 +73,7 @@ class Charon:
         self.config = os.path.join(self.folder, 'swanctl.conf')
         self.process = None
         with open(os.path.join(self.folder, 'strongswan.conf'), 'w') as file:
-            file.write(STRONGSWAN_CONF % {'plugins': PLUGINS, 'socket': self.socket,
+            file.write(STRONGSWAN_CONF % {'plugins': f'{PLUGINS} {plugins}', 'socket': self.socket,
                                           'log': self.log, 'options': options})
         self.environment = dict(os.environ, SWANCTL_DIR=self.folder,
                                 STRONGSWAN_CONF=os.path.join(self.folder, 'strongswan.conf'))
@@ -162,6 +171,40 @@ def xfrm_states(daemon):
     return found
 
 
+class View:
+    """What is on a node's interface while the block runs."""
+
+    def __init__(self, node, interface):
+        self.node, self.interface = node, interface
+        self.file = os.path.join(node.lab.folder, f'{node.name}-{interface}.pcap')
+
+    def __enter__(self):
+        self.process = self.node.start('tcpdump', '--immediate-mode', '-U', '-ni', self.interface, '-w', self.file,
+                                       stderr=subprocess.PIPE)
+        while b'listening on' not in self.process.stderr.readline():
+            expect(self.process.poll() is None, 'tcpdump ended')
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(0.3)
+        self.process.terminate()
+        self.process.wait(10)
+
+    def count(self, words):
+        done = subprocess.run(['tcpdump', '-nnr', self.file, words], capture_output=True, text=True)
+        return len(done.stdout.splitlines())
+
+    def sealed(self):
+        """The number of packets with ESP; there must be some, and nothing else but IKE."""
+        esp = self.count('ip proto 50 or (udp port 4500 and udp[8:4] != 0)')
+        # "mpls" moves the offsets of what stands behind it, so it is asked apart.
+        others = self.count('mpls') + self.count('ip6 and not icmp6 and not ip6 proto 0') + \
+            self.count('ip and not ip proto 50 and not udp port 500 and not udp port 4500')
+        expect(esp > 0, f'no ESP on {self.interface} of {self.node.name}')
+        expect(others == 0, f'{others} packets on {self.interface} of {self.node.name} are neither ESP nor IKE')
+        return esp
+
+
 def connection(local, remote, **more):
     """A swanctl connection of a PE for one other, in the form that docs/ike.md shows."""
     values = {'name': 'pe', 'local': local, 'remote': remote, 'auth': 'psk', 'certs': '',
@@ -209,3 +252,40 @@ def connection(local, remote, **more):
 	}
 }
 %(secrets)s''' % values
+
+
+def text_of(daemons, charons, lines=15):
+    """What a lab's charons said last, and what its pewterds dropped."""
+    return ''.join(f'--- charon {name}\n{charons[name].tail(lines)}--- drops {name}\n'
+                   f'{daemons[name].ctl("show", "drops", check=False).stdout}' for name in charons)
+
+
+def main(build, tests, report, of_ports=None, always=()):
+    """Builds a lab for each driver and runs the tests in it: (name, function, argument...). The program's
+    arguments are drivers, or words of the names of tests to run; the functions of always run with any words.
+    The first driver has all tests, others those of of_ports; without these only the first is run."""
+    results = Results()
+    drivers = [word for word in sys.argv[1:] if word in DRIVERS]
+    words = [word for word in sys.argv[1:] if word not in DRIVERS]
+    if not of_ports:
+        drivers, of_ports = drivers or DRIVERS[:1], [test[0] for test in tests]
+    for driver, chosen in by_driver(drivers or DRIVERS, tests, of_ports):
+        with Lab() as lab:
+            try:
+                need_strongswan()
+                built = build(lab, driver)
+            except Skip as why:
+                print(f'skip {driver}: {why}', flush=True)
+                continue
+            except Exception as error:
+                print(f'FAIL {driver}: the lab did not come up: {error}', flush=True)
+                results.failed += 1
+                continue
+            for name, function, *arguments in chosen:
+                if words and function not in always and not any(word in name for word in words):
+                    continue
+                before = results.failed
+                results.check(f'{driver}: {name}', function, built, *arguments)
+                if results.failed > before:
+                    print(report(built), flush=True)
+    return results.status()

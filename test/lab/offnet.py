@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The off-net lab of docs/network-ipsec.md: sites of two customers behind one public address of PE1,
-with the files of docs/examples/offnet. Every CE is a pewterd with a charon, as the PEs are."""
+and behind one of each customer's, with the files of docs/examples/offnet. Every CE is a pewterd with a
+charon, as the PEs are."""
 import os
 import re
 import shutil
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 
+import ike
 from ike import Charon
 from lab import EXAMPLES, Skip, expect, wait_for
 
 FILES = os.path.join(EXAMPLES, 'offnet')
 HERE = os.path.dirname(os.path.abspath(__file__))
 PUBLIC = '198.51.100.1'
-CUSTOMERS = {'red1': 10, 'blue1': 10, 'red3': 20, 'red2': 2, 'blue2': 2, 'red4': 30}
+CUSTOMERS = {'red1': 10, 'blue1': 10, 'red3': 20, 'red2': 2, 'blue2': 2, 'red4': 30, 'red5': 50, 'blue5': 50}
+# Public addresses of PE1 for one customer each: VLAN, PE1's address, its gateway's
+DOORS = {'red': (101, '198.51.100.5', '198.51.100.6'), 'blue': (102, '198.51.100.9', '198.51.100.10')}
 NAT = '''table ip nat {
 	chain post {
 		type nat hook postrouting priority 100
@@ -25,7 +28,7 @@ NAT = '''table ip nat {
 
 
 def batch(name):
-    return [os.path.join(FILES, f'{name}.{kind}') for kind in ('batch', 'vlan.batch', 'mpls')
+    return [os.path.join(FILES, f'{name}.{kind}') for kind in ('batch', 'vlan.batch', 'public.batch', 'mpls')
             if os.path.exists(os.path.join(FILES, f'{name}.{kind}'))]
 
 
@@ -34,45 +37,11 @@ def text_of(name):
         return file.read()
 
 
-class View:
-    """What is on a node's interface while the block runs."""
-
-    def __init__(self, node, interface):
-        self.node, self.interface = node, interface
-        self.file = os.path.join(node.lab.folder, f'{node.name}-{interface}.pcap')
-
-    def __enter__(self):
-        self.process = self.node.start('tcpdump', '--immediate-mode', '-U', '-ni', self.interface, '-w', self.file,
-                                       stderr=subprocess.PIPE)
-        while b'listening on' not in self.process.stderr.readline():
-            expect(self.process.poll() is None, 'tcpdump ended')
-        return self
-
-    def __exit__(self, *_):
-        time.sleep(0.3)
-        self.process.terminate()
-        self.process.wait(10)
-
-    def count(self, words):
-        done = subprocess.run(['tcpdump', '-nnr', self.file, words], capture_output=True, text=True)
-        return len(done.stdout.splitlines())
-
-    def sealed(self):
-        """The number of packets with ESP; there must be some, and nothing else but IKE."""
-        esp = self.count('ip proto 50 or (udp port 4500 and udp[8:4] != 0)')
-        # "mpls" moves the offsets of what stands behind it, so it is asked apart.
-        others = self.count('mpls') + self.count('ip6 and not icmp6 and not ip6 proto 0') + \
-            self.count('ip and not ip proto 50 and not udp port 500 and not udp port 4500')
-        expect(esp > 0, f'no ESP on {self.interface} of {self.node.name}')
-        expect(others == 0, f'{others} packets on {self.interface} of {self.node.name} are neither ESP nor IKE')
-        return esp
-
-
 class Offnet:
     def __init__(self, lab, driver):
         self.lab, self.driver = lab, driver
         self.nodes, self.pewter, self.charon = lab.nodes, {}, {}
-        for name in ('p', 'inet', 'nat', 'pe1', 'pe2', 'ce1', 'ce2', 'ce3', 'rw', 'trunk',
+        for name in ('p', 'inet', 'nat', 'pe1', 'pe2', 'ce1', 'ce2', 'ce3', 'ce5', 'rw', 'trunk',
                      *CUSTOMERS, 'laptop'):
             lab.node(name)
         self.wires()
@@ -88,7 +57,7 @@ class Offnet:
         wire(nodes['pe1'], 'core', nodes['p'], 'pe1', 1600)
         wire(nodes['pe2'], 'core', nodes['p'], 'pe2', 1600)
         wire(nodes['pe1'], 'net', nodes['inet'], 'pe1')
-        for name in ('ce1', 'ce2', 'rw'):
+        for name in ('ce1', 'ce2', 'ce5', 'rw'):
             wire(nodes[name], 'net', nodes['inet'], name)
         wire(nodes['nat'], 'outside', nodes['inet'], 'nat')
         wire(nodes['ce3'], 'net', nodes['nat'], 'inside')
@@ -96,6 +65,7 @@ class Offnet:
         for ce, host in (('ce1', 'red1'), ('ce2', 'blue1'), ('ce3', 'red3'), ('rw', 'laptop')):
             wire(nodes[ce], 'lan', nodes[host], 'eth0')
         for colour in ('red', 'blue'):
+            wire(nodes['ce5'], f'lan-{colour}', nodes[f'{colour}5'], 'eth0')
             wire(nodes['pe2'], f'ce-{colour}', nodes[f'{colour}2'], 'eth0')
 
     def routers(self):
@@ -105,8 +75,8 @@ class Offnet:
                 ('p', 'pe1', '192.0.2.2/30'), ('p', 'pe2', '192.0.2.6/30'),
                 ('inet', 'pe1', '198.51.100.2/30'), ('inet', 'ce1', '203.0.113.2/30'),
                 ('inet', 'ce2', '203.0.113.6/30'), ('inet', 'nat', '203.0.113.10/30'),
-                ('inet', 'rw', '203.0.113.14/30'), ('nat', 'outside', '203.0.113.9/30'),
-                ('nat', 'inside', '192.168.1.1/24')):
+                ('inet', 'rw', '203.0.113.14/30'), ('inet', 'ce5', '203.0.113.18/30'),
+                ('nat', 'outside', '203.0.113.9/30'), ('nat', 'inside', '192.168.1.1/24')):
             nodes[name].ip('address', 'add', address, 'dev', interface)
         nodes['p'].ip('route', 'add', '10.255.0.1/32', 'via', '192.0.2.1')
         nodes['p'].ip('route', 'add', '10.255.0.2/32', 'via', '192.0.2.5')
@@ -119,16 +89,24 @@ class Offnet:
 
     def customers(self):
         nodes = self.nodes
-        nodes['trunk'].start('/usr/bin/python3', os.path.join(HERE, 'vlan_shim.py'), 'eth0', 30, 'red4')
-        wait_for(lambda: nodes['trunk'].ip('link', 'show', 'red4', check=False).returncode == 0, 5, 'the VLAN')
-        nodes['trunk'].ip('link', 'set', 'red4', 'netns', nodes['red4'].ns, 'name', 'eth0')
-        nodes['red4'].ip('link', 'set', 'eth0', 'up')
+        self.vlan(30, 'red4', 'eth0')
+        for colour, (vlan, _, gateway) in DOORS.items():
+            self.vlan(vlan, 'inet', f'{colour}-door')
+            nodes['inet'].ip('address', 'add', f'{gateway}/30', 'dev', f'{colour}-door')
         for name, site in CUSTOMERS.items():
             node = nodes[name]
             node.ip('address', 'add', f'10.{site}.0.2/24', 'dev', 'eth0')
             node.ip('address', 'add', f'2001:db8:{site}::2/64', 'dev', 'eth0', 'nodad')
             node.ip('route', 'add', 'default', 'via', f'10.{site}.0.1')
             node.ip('route', 'add', 'default', 'via', f'2001:db8:{site}::1')
+
+    def vlan(self, number, name, interface):
+        """A VLAN of PE1's trunk is this interface of the node."""
+        trunk, tap = self.nodes['trunk'], f'vlan{number}'
+        trunk.start('/usr/bin/python3', os.path.join(HERE, 'vlan_shim.py'), 'eth0', number, tap)
+        wait_for(lambda: trunk.ip('link', 'show', tap, check=False).returncode == 0, 5, 'the VLAN')
+        trunk.ip('link', 'set', tap, 'netns', self.nodes[name].ns, 'name', interface)
+        self.nodes[name].ip('link', 'set', interface, 'up')
 
     # ---- daemons ----------------------------------------------------------------------------
 
@@ -141,38 +119,47 @@ class Offnet:
 
     def daemons(self):
         ports = {name: ('net', 'lan') for name in ('ce1', 'ce2', 'ce3', 'rw')}
-        ports.update(pe1=('core', 'net', 'trunk'), pe2=('core', 'ce-red', 'ce-blue'))
+        ports.update(ce5=('net', 'lan-red', 'lan-blue'), pe1=('core', 'net', 'trunk'), pe2=('core', 'ce-red', 'ce-blue'))
         with ThreadPoolExecutor(3) as pool:
             started = pool.map(self.daemon, range(len(ports)), ports, ports.values())
             self.pewter = dict(zip(ports, started))
-        self.reverse_routes()
         nodes = self.nodes
         nodes['pe1'].ip('route', 'add', '10.255.0.2/32', 'via', '192.0.2.2', 'src', '10.255.0.1')
         nodes['pe2'].ip('route', 'add', '10.255.0.1/32', 'via', '192.0.2.6', 'src', '10.255.0.2')
         for name, gateway in (('pe1', '198.51.100.2'), ('ce1', '203.0.113.2'), ('ce2', '203.0.113.6'),
-                              ('ce3', '192.168.1.1'), ('rw', '203.0.113.14')):
+                              ('ce3', '192.168.1.1'), ('ce5', '203.0.113.18'), ('rw', '203.0.113.14')):
             # PE1's kernel has no prefix for a port in a VRF
             nodes[name].ip('route', 'add', 'default', 'via', gateway, 'dev', 'net', 'onlink')
+        for vlan, address, _ in DOORS.values():
+            nodes['pe1'].ip('rule', 'add', 'from', address, 'lookup', vlan)
+        self.pe1_ready()
 
-    def reverse_routes(self):
-        for colour in ('red', 'blue'):
-            self.pewter['pe1'].ctl('link', f'ipsec-{colour}', 'reverse-route', 'on')
+    def pe1_ready(self):
+        """What PE1 needs beside its start-up files, whenever its pewterd has begun: IKE from an address of a
+        VLAN leaves by it (its kernel face is new), and reverse routes."""
+        for vlan, _, gateway in DOORS.values():
+            self.nodes['pe1'].ip('route', 'add', 'default', 'via', gateway, 'dev', f'trunk.{vlan}', 'onlink',
+                                 'table', vlan)
+        for link in ('red', 'blue', 'red5', 'blue5'):
+            self.pewter['pe1'].ctl('link', f'ipsec-{link}', 'reverse-route', 'on')
 
     def keys(self):
         self.certificates()
         for name in self.pewter:
-            self.charon[name] = Charon(self.pewter[name], options='install_virtual_ip = no')
+            self.charon[name] = Charon(self.pewter[name], options='install_virtual_ip = no',
+                                       plugins='eap-identity eap-mschapv2' if name in ('pe1', 'rw') else '')
             self.credentials(name)
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(Charon.start, self.charon.values()))
-        for name in ('pe2', 'pe1', 'ce1', 'ce2', 'ce3', 'rw'):  # who is asked first
+        for name in ('pe2', 'pe1', 'ce1', 'ce2', 'ce3', 'ce5', 'rw'):  # who is asked first
             self.load(name)
 
     def load(self, name):
         """The documented files; a dead peer is known sooner."""
         text = text_of(f'{name if name != "rw" else "laptop"}.swanctl.conf')
         if name == 'pe1':
-            text += text_of('pe1.roaming.conf')
+            text += ''.join(text_of(f'pe1.{more}.conf') for more in ('roaming', 'eap', 'public'))
+        if name in ('pe1', 'ce1'):
             expect('dpd_delay = 10s' in text, 'no dpd_delay')
             text = text.replace('dpd_delay = 10s', 'dpd_delay = 2s')
         self.charon[name].load(text)
@@ -217,11 +204,7 @@ class Offnet:
         return counters['IcmpInEchos'] + counters['Icmp6InEchos']
 
     def report(self):
-        text = ''
-        for name, charon in self.charon.items():
-            text += f'--- charon {name}\n{charon.tail(12)}'
-            text += f'--- drops {name}\n{self.pewter[name].ctl("show", "drops", check=False).stdout}'
-        return text
+        return ike.text_of(self.pewter, self.charon)
 
 
 def need_nft():

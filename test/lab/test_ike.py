@@ -10,9 +10,9 @@ import sys
 import time
 
 import ike
-from ike import Charon, connection, xfrm_states
+from ike import Charon, View, connection, xfrm_states
 from ike_stream import Stream
-from lab import EXAMPLES, Lab, Results, Skip, by_driver, expect, l3vpn, wait_for
+from lab import EXAMPLES, expect, l3vpn, wait_for
 
 ADDRESS = {1: '10.255.0.1', 2: '10.255.0.2'}
 CORE = {1: '192.0.2.2', 2: '192.0.2.6'}
@@ -57,48 +57,19 @@ class Ike:
             wait_for(lambda: len(self.charon[n].installed()) == 1, 5, 'a CHILD_SA')
 
 
-def text_of(ike_lab):
-    return '\n'.join(f'--- charon {n}\n{c.tail(15)}' for n, c in ike_lab.charon.items())
+def core_view(lab):
+    return View(lab.nodes['p'], 'pe1')
 
 
-class CoreView:
-    """What is on the core's two links while the block runs, counted by protocol."""
-
-    def __init__(self, lab):
-        self.lab = lab
-
-    def __enter__(self):
-        self.file = os.path.join(self.lab.folder, 'core.pcap')
-        self.process = self.lab.nodes['p'].start('tcpdump', '--immediate-mode', '-U', '-ni', 'pe1', '-w', self.file,
-                                                 stderr=subprocess.PIPE)
-        while b'listening on' not in self.process.stderr.readline():
-            expect(self.process.poll() is None, 'tcpdump ended')
-        return self
-
-    def __exit__(self, *_):
-        time.sleep(0.3)
-        self.process.terminate()
-        self.process.wait(10)
-
-    def count(self, words):
-        done = subprocess.run(['tcpdump', '-nnr', self.file, words], capture_output=True, text=True)
-        return len(done.stdout.splitlines())
-
-    def esp_only(self):
-        esp = self.count('ip proto 50')
-        # "mpls" moves the offsets of what stands behind it, so it is asked apart.
-        others = self.count('mpls') + self.count('ip6 and not icmp6 and not ip6 proto 0') + \
-            self.count('ip and not ip proto 50 and not udp port 500 and not udp port 4500')
-        expect(esp > 0, 'no ESP on the core')
-        expect(others == 0, f'{others} packets on the core are neither ESP nor IKE')
-        return f'{esp} ESP packets, {self.count("udp")} of IKE, 0 others'
+def esp_only(view):
+    return f'{view.sealed()} packets of ESP, {view.count("udp")} of IKE, 0 others'
 
 
 # ---- the tests -------------------------------------------------------------------------------
 
 def nothing_without_keys(i):
     """Policies block, no daemon has a connection: nothing leaves PE1."""
-    with CoreView(i.lab) as view:
+    with core_view(i.lab) as view:
         done = i.lab.nodes['red1'].ping('10.2.0.2', check=False)
         expect('100% packet loss' in done.stdout, done.stdout)
     expect(view.count('ip') + view.count('mpls') == 0, 'something left PE1')
@@ -107,7 +78,7 @@ def nothing_without_keys(i):
 def customers(i):
     """Pings of both customers, both families, and TCP; the core sees ESP and IKE only."""
     nodes = i.lab.nodes
-    with CoreView(i.lab) as view:
+    with core_view(i.lab) as view:
         for colour in ('red', 'blue'):
             nodes[f'{colour}1'].ping('10.2.0.2')
             nodes[f'{colour}2'].ping('2001:db8:1::2')
@@ -118,7 +89,7 @@ def customers(i):
         server.wait(10)
         rate = float(re.search(r'([\d.]+) Mbits/sec\s+receiver', done.stdout).group(1))
     expect(rate > 10, f'{rate} Mbit/s')
-    return f'{view.esp_only()}, TCP {rate:.0f} Mbit/s'
+    return f'{esp_only(view)}, TCP {rate:.0f} Mbit/s'
 
 
 SUITES = [
@@ -269,14 +240,14 @@ def trap(i):
     i.load(start='trap')
     for n in (1, 2):
         expect(not xfrm_states(i.pewter(n)), 'there are SAs already')
-    with CoreView(i.lab) as view:
+    with core_view(i.lab) as view:
         begin = time.monotonic()
         i.lab.nodes['red1'].start('ping', '-n', '-i', '0.02', '-c', '100', '10.2.0.2')
         wait_for(lambda: i.charon[1].installed(), 10, 'an SA by the first packet')
         took = time.monotonic() - begin
         i.lab.nodes['red1'].ping('10.2.0.2')
     expect(i.charon[1].said('creating acquire job'), i.charon[1].tail())
-    return f'up within {took:.1f} s; {view.esp_only()}'
+    return f'up within {took:.1f} s; {esp_only(view)}'
 
 
 def rekey_jobs(i):
@@ -336,7 +307,7 @@ def dead_peer(i):
         took = time.monotonic() - begin
         wait_for(lambda: not [s for s in xfrm_states(i.pewter(1)) if 'aead' in s['text']], 5, 'the SAs to go')
         drops = i.pewter(1).drop('sa-none')
-        with CoreView(i.lab) as view:
+        with core_view(i.lab) as view:
             i.lab.nodes['red1'].ping('10.2.0.2', check=False)
         expect(i.pewter(1).drop('sa-none') > drops, 'not counted as sa-none')
         expect(view.count('ip proto 47 or mpls') == 0, 'in clear on the core')
@@ -414,7 +385,7 @@ def pewterd_killed(i):
     used = (i.charon[1].cpu_seconds() - before) * 40
     expect(used < 10, f'charon used {used} % of a core without pewterd')
     expect(i.charon[1].process.poll() is None, 'charon ended')
-    with CoreView(i.lab) as view:
+    with core_view(i.lab) as view:
         for way in ('in', 'out'):  # as start-up files would
             batch = os.path.join(i.lab.folder, f'block-{way}')
             with open(batch, 'w') as file:
@@ -452,7 +423,7 @@ def mobike(i):
     pe2, p = i.pewter(2), i.lab.nodes['p']
     p.ip('route', 'add', '10.255.0.3/32', 'via', '192.0.2.5')
     i.lab.nodes['pe1'].ip('route', 'add', '10.255.0.3/32', 'via', CORE[1], 'src', ADDRESS[1])
-    with CoreView(i.lab) as view:
+    with core_view(i.lab) as view:
         pe2.ip('address', 'add', '10.255.0.3/32', 'dev', 'lo')
         i.lab.nodes['pe2'].ip('route', 'replace', '10.255.0.1/32', 'via', CORE[2], 'src', '10.255.0.3')
         pe2.ip('address', 'del', '10.255.0.2/32', 'dev', 'lo')
@@ -512,32 +483,14 @@ OF_PORTS = ('nothing leaves without keys', 'PSK, aes128gcm16-esn-ecp256',
             'pewterd killed and restarted under charon')
 
 
-def main():
-    results = Results()
-    drivers = [word for word in sys.argv[1:] if word in ('af_xdp', 'af_packet')]
-    words = [word for word in sys.argv[1:] if word not in drivers]
-    for driver, tests in by_driver(drivers or ['af_xdp', 'af_packet'], TESTS, OF_PORTS):
-        with Lab() as lab:
-            try:
-                ike.need_strongswan()
-                l3vpn(lab, driver)
-                both = Ike(lab)
-            except Skip as why:
-                print(f'skip {driver}: {why}', flush=True)
-                continue
-            except Exception as error:
-                print(f'FAIL {driver}: the lab did not come up: {error}', flush=True)
-                results.failed += 1
-                continue
-            for name, function, *arguments in tests:
-                if words and not any(word in name for word in words):
-                    continue
-                before = results.failed
-                results.check(f'{driver}: {name}', function, both, *arguments)
-                if results.failed > before:
-                    print(text_of(both), flush=True)
-    return results.status()
+def build(lab, driver):
+    l3vpn(lab, driver)
+    return Ike(lab)
+
+
+def report(i):
+    return ike.text_of({n: i.pewter(n) for n in (1, 2)}, i.charon)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(ike.main(build, TESTS, report, OF_PORTS))

@@ -7,10 +7,9 @@ import sys
 import time
 
 import ike
-from ike import Charon, connection, xfrm_states
+from ike import Charon, View, connection, xfrm_states
 from ike_stream import Stream
-from lab import Lab, Results, Skip, by_driver, customer, example, expect, wait_for
-from test_ike import CoreView
+from lab import Skip, customer, example, expect, wait_for
 
 PUBLIC, PRIVATE = '192.0.2.5', '192.168.1.2'
 BLOCK = 'xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 proto gre dir {} priority 4000000000 action block\n'
@@ -74,6 +73,7 @@ def up(lab, driver):
     lab.charon[1].load(connection('10.255.0.1', '%any', local_id='pe1.example', remote_id='pe2.example'))
     lab.charon[2].load(connection('%any', '10.255.0.1', local_id='pe2.example', remote_id='pe1.example',
                                   start='trap'))
+    return lab
 
 
 def ports(daemon):
@@ -89,7 +89,7 @@ def ports(daemon):
 
 def through(lab):
     """The first packet of PE2's side brings the SA up; all is UDP on the core."""
-    with CoreView(lab) as view:
+    with View(lab.nodes['p'], 'pe1') as view:
         wait_for(lambda: lab.nodes['red2'].ping('10.1.0.2', count=1, check=False).returncode == 0, 20,
                  'a first answer')
         for colour in ('red', 'blue'):
@@ -136,29 +136,9 @@ TESTS = [
 OF_PORTS = ('SAs through the NAT, in UDP', 'rekey behind the NAT')
 
 
-def main():
-    results = Results()
-    for driver, tests in by_driver(sys.argv[1:] or ['af_xdp', 'af_packet'], TESTS, OF_PORTS):
-        with Lab() as lab:
-            try:
-                ike.need_strongswan()
-                up(lab, driver)
-            except Skip as why:
-                print(f'skip {driver}: {why}', flush=True)
-                continue
-            except Exception as error:
-                print(f'FAIL {driver}: the lab did not come up: {error}', flush=True)
-                results.failed += 1
-                continue
-            for name, function in tests:
-                before = results.failed
-                results.check(f'{driver}: {name}', function, lab)
-                if results.failed > before:
-                    for n in (1, 2):
-                        print(f'--- charon {n}\n{lab.charon[n].tail(25)}\n'
-                              f'{getattr(lab, f"pe{n}").ctl("show", "drops").stdout}')
-    return results.status()
+def report(lab):
+    return ike.text_of({n: getattr(lab, f'pe{n}') for n in (1, 2)}, lab.charon)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(ike.main(up, TESTS, report, OF_PORTS))

@@ -434,6 +434,67 @@ def check_restart(daemon):
     return daemon
 
 
+ASKER = """
+import select, socket
+asker = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)
+asker.send(bytes.fromhex("%s"))
+try:
+    while True:
+        select.select([asker], [], [])
+        asker.recv(4096, socket.MSG_PEEK)
+        answer = asker.recv(4096)
+        print(answer.hex(), flush=True)
+        if answer[4] == 2 and any(answer[16:20]):
+            break
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def ends_after(*answers):
+    """What a program reads whose daemon ends when it has been sent these answers to its request."""
+    path = FOLDER + "/ends"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen()
+    environment = dict(os.environ, PEWTER_SOCKET=path,
+                       LD_PRELOAD=BUILD + "/control/cli/libpewter-run.so")
+    program = subprocess.Popen([sys.executable, "-c", ASKER % message(GETLINK, 0, 7).hex()],
+                               env=environment, text=True, stdout=subprocess.PIPE)
+    connection = listener.accept()[0]
+    connection.recv(4096)
+    connection.send(message(HELLO, 0, 0, bytes(8)))
+    connection.recv(4096)
+    listener.close()
+    os.unlink(path)
+    for answer in answers:
+        connection.send(answer)
+    connection.close()
+    try:
+        return program.communicate(timeout=5)[0].split()
+    except subprocess.TimeoutExpired:
+        program.kill()
+        return ["nothing", *program.communicate()[0].split()]
+
+
+def check_last_request():
+    """A request that the daemon does not live to answer is answered, once; others are not."""
+    def answer(kind, flags, text=b"", seq=7):
+        return struct.pack("=IHHII", 16 + len(text), kind, flags, seq, 0) + text
+
+    refusal = struct.pack("=IHHIIiIHHII", 36, NLMSG_ERROR, 0, 7, 0, -errno.ECONNRESET, 0, 0, 0, 7,
+                          0).hex()
+    lost, part = str(errno.ECONNRESET), answer(NEWLINK, 2)
+    for name, answers, wanted in (
+            ("without-answer", [], [refusal]),
+            ("with-an-event", [answer(NEWLINK, 0, seq=0)], [refusal]),
+            ("with-half-a-dump", [part], [refusal]),
+            ("with-a-dump", [part, part + answer(NLMSG_DONE, 2, bytes(4))], [lost]),
+            ("with-an-answer", [answer(NLMSG_ERROR, 0, bytes(20))], [lost])):
+        said = ends_after(*answers)[len(answers):]
+        report("daemon-ends-" + name, said == wanted, " ".join(said))
+
+
 def check_options():
     for name, options, status, text in (
             ("help", ["--help"], 0, "Usage"),
@@ -523,6 +584,7 @@ def main():
                 report(check.__name__, False, "pewterd died: " + daemon.text()[-2000:])
                 daemon = Daemon()
         daemon = check_restart(daemon)
+        check_last_request()
         report("sigint", daemon.stop(signal.SIGINT) == 0, daemon.text())
         check_startup()
         check_notify()

@@ -14,6 +14,7 @@ TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 SOL_PACKET, PACKET_AUXDATA, PACKET_OUTGOING = 263, 8, 4
 PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 1, 1
+SO_RCVBUFFORCE = 33  # which Python's module does not name
 TP_STATUS_VLAN_VALID = 0x10
 
 
@@ -32,6 +33,7 @@ def main():
     fcntl.ioctl(tap, TUNSETIFF, struct.pack('16sH22x', name.encode(), IFF_TAP | IFF_NO_PI))
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     wire.bind((interface, 0))
+    wire.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 23)  # more than 280 small packets
     wire.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     wire.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP,
                     struct.pack('iHH8s', socket.if_nametoindex(interface), PACKET_MR_PROMISC, 0, b''))
