@@ -269,6 +269,24 @@ void pw_bundles_underlay_changed(uint16_t vrf)
 	}
 }
 
+static uint32_t way_mtu(const struct pw_sa_entry *entry, uint16_t vrf, uint32_t reqid)
+{
+	const struct pw_bundle *bundle;
+	uint32_t mtu = 0;
+
+	LIST_FOREACH (bundle, remote_bucket(entry->destination.bytes, reqid), by_remote)
+		if (bundle->sa == entry->id && bundle->vrf == vrf && bundle->way.mtu > mtu)
+			mtu = bundle->way.mtu;
+	return mtu;
+}
+
+uint16_t pw_bundles_way_mtu(const struct pw_sa_entry *entry, uint16_t vrf)
+{
+	uint32_t mtu = way_mtu(entry, vrf, entry->reqid);
+
+	return (uint16_t)RTE_MAX(mtu, way_mtu(entry, vrf, 0));
+}
+
 /* ---- coming and going ---------------------------------------------------------------------- */
 
 static struct pw_bundle_key key_of(const struct pw_policy *policy, uint32_t interface)

@@ -68,6 +68,9 @@ void pw_bundles_sa_changed(const struct pw_sa_entry *entry);
 void pw_bundles_address_changed(const struct pw_address *address);
 void pw_bundle_changed(struct pw_bundle *bundle);
 
+/** As pw_protection_way_mtu(), of bundles and SAs in tunnel mode. */
+uint16_t pw_bundles_way_mtu(const struct pw_sa_entry *entry, uint16_t vrf);
+
 /** Routes changed in a front-door VRF: looks for the ways again, at once. */
 void pw_bundles_underlay_changed(uint16_t vrf);
 

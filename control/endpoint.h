@@ -92,7 +92,8 @@ void pw_endpoint_way_leaks(void);
 
 /**
  * Fills in what an endpoint sends with: flags, ready-made header, SA (may be NULL) and MTU, which
- * is at most @p mtu and, where there is a way (@p way_mtu not 0), what goes that way whole.
+ * is at most @p mtu and, where there is a way (@p way_mtu not 0), what goes that way whole, as far
+ * as the SA's path MTU is known.
  */
 void pw_endpoint_compose(struct pw_endpoint *endpoint, const struct pw_tunnel *tunnel,
 			 const struct pw_address *remote, const struct pw_sa *sa, uint32_t mtu,

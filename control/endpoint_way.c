@@ -344,6 +344,8 @@ void pw_endpoint_compose(struct pw_endpoint *endpoint, const struct pw_tunnel *t
 	endpoint->ttl = tunnel->ttl ? tunnel->ttl : TTL_FALLBACK;
 	endpoint->tos = tos_of(tunnel);
 	write_header(endpoint, tunnel, remote, sa);
+	if (sa && sa->path_mtu)
+		way_mtu = RTE_MIN(way_mtu, sa->path_mtu);
 	if (way_mtu)
 		mtu = RTE_MIN(mtu, (uint32_t)payload_max(way_mtu, endpoint, sa));
 	endpoint->mtu = (uint16_t)RTE_MIN(mtu, (uint32_t)UINT16_MAX);

@@ -18,6 +18,7 @@
 #include "control/links.h"
 #include "control/loop.h"
 #include "control/nexthop.h"
+#include "control/xfrm.h"
 #include "dataplane/path.h"
 #include "dataplane/worker.h"
 #include "drivers/tap.h"
@@ -207,10 +208,16 @@ void pw_face_punt(struct rte_mbuf *mbuf)
 
 void pw_punt_take(struct rte_mbuf *mbuf)
 {
-	if (pw_packet(mbuf)->request == PW_REQUEST_PUNT)
+	switch (pw_packet(mbuf)->request) {
+	case PW_REQUEST_PUNT:
 		pw_face_punt(mbuf);
-	else
+		break;
+	case PW_REQUEST_PATH_MTU:
+		pw_sa_path_mtu_take(mbuf);
+		break;
+	default:
 		pw_neighbour_hold(mbuf);
+	}
 }
 
 /* ---- life -------------------------------------------------------------------------------- */

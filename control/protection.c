@@ -328,6 +328,26 @@ void pw_protection_of(const struct pw_endpoint *endpoint, struct pw_protection *
 	protection->hot = NULL;
 }
 
+uint16_t pw_protection_way_mtu(const struct pw_sa_entry *entry, uint16_t vrf)
+{
+	const struct pair *pair = pair_find(&entry->source, &entry->destination, false);
+	const struct member *member;
+	uint16_t mtu = 0;
+
+	if (!pair)
+		return 0;
+	LIST_FOREACH (member, &pair->endpoints, in_pair) {
+		uint32_t id = (uint32_t)(member - endpoints);
+		const struct pw_endpoint *endpoint = pw_endpoint_get(id);
+		const struct pw_remote *remote = pw_remote_get(id);
+
+		if (remote && endpoint->sa == entry->id && endpoint->vrf == vrf &&
+		    remote->mtu > mtu)
+			mtu = remote->mtu;
+	}
+	return mtu;
+}
+
 /* False when it could not be published. */
 static bool endpoint_resolve(uint32_t id, bool force)
 {

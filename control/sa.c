@@ -59,6 +59,19 @@ struct pw_sa_detail *pw_sa_lookup(uint32_t mark, const struct pw_address *destin
 	return NULL;
 }
 
+const struct pw_sa_entry *pw_sa_between(const struct pw_address *source,
+					const struct pw_address *destination,
+					const struct pw_sa_entry *after)
+{
+	const struct pw_sa_entry *entry =
+		after ? LIST_NEXT(after, by_pair) : LIST_FIRST(pair_bucket(source, destination));
+
+	while (entry && !(pw_address_same(&entry->source, source) &&
+			  pw_address_same(&entry->destination, destination)))
+		entry = LIST_NEXT(entry, by_pair);
+	return entry;
+}
+
 static bool larva_answers(const struct pw_sa_entry *larva, const struct pw_sa_entry *like)
 {
 	return larva->larval && !larva->spi && larva->mode == like->mode &&
@@ -245,6 +258,7 @@ static void hot_build(const struct pw_sa_detail *sa, struct pw_sa *hot)
 	hot->inside_vrf = sa->inside.vrf;
 	hot->interface = sa->inside.interface;
 	hot->spd = sa->inside.spd;
+	hot->path_mtu = sa->inward ? 0 : sa->path_mtu;
 	memcpy(hot->source, entry->source.bytes, sizeof(hot->source));
 	memcpy(hot->destination, entry->destination.bytes, sizeof(hot->destination));
 }
@@ -466,6 +480,7 @@ int pw_sa_add(const struct pw_sa_detail *model, const struct pw_sa_keys *keys,
 	sa->entry.larval = false;
 	sa->inward = pw_sa_inward(&sa->entry, &sa->vrf);
 	pw_sa_inside_find(sa, &sa->inside);
+	pw_sa_path_mtu_inherit(sa);
 	ret = worker_part_make(sa, keys, replay, why);
 	if (ret) {
 		sa_free(sa);

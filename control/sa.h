@@ -85,6 +85,11 @@ struct pw_sa_detail {
 	uint64_t event_ms, event_packets; /* of the last XFRM_MSG_NEWAE */
 	uint64_t mapping_ms;              /* when another change of address may be told; 0 = now */
 
+	/* Path MTU (sa_path_mtu.c), outward. */
+	uint16_t path_mtu;          /* 0 = none was learnt */
+	uint64_t path_mtu_ms;       /* when it is forgotten */
+	uint64_t path_mtu_sequence; /* last number that was sent before it was learnt */
+
 	struct pw_sa_mirror mirror;
 };
 
@@ -116,6 +121,11 @@ extern uint64_t pw_sa_generation; /* changes when one goes */
 /** As the kernel: the mark that the request has must match the SA's under the SA's mask. */
 struct pw_sa_detail *pw_sa_lookup(uint32_t mark, const struct pw_address *destination,
 				  uint32_t spi);
+
+/** SAs and larvae between two addresses: the one after @p after (NULL: the first), or NULL. */
+const struct pw_sa_entry *pw_sa_between(const struct pw_address *source,
+					const struct pw_address *destination,
+					const struct pw_sa_entry *after);
 
 /** The larva without SPI that an SA like @p like fulfils: by seq, else by what was asked for. */
 struct pw_sa_detail *pw_sa_larva_of(const struct pw_sa_detail *like);
@@ -171,6 +181,14 @@ void pw_sa_inside_find(const struct pw_sa_detail *sa, struct pw_sa_inside *insid
 /** It follows changes of its interface from now on; not any more. Around changes of if_id. */
 void pw_sa_inside_link(struct pw_sa_detail *sa);
 void pw_sa_inside_unlink(struct pw_sa_detail *sa);
+
+/* ---- sa_path_mtu.c: what ICMP says of an SA's way -------------------------------------------- */
+
+/** A new SA goes the way of the one that it follows, whose path MTU it takes over. */
+void pw_sa_path_mtu_inherit(struct pw_sa_detail *sa);
+
+/** Its time is over. */
+void pw_sa_path_mtu_expire(struct pw_sa_detail *sa);
 
 /* ---- sa_inline.c: inline crypto of ports ---------------------------------------------------- */
 

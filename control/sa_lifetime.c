@@ -171,6 +171,8 @@ static void deadline_set(struct pw_sa_detail *sa)
 	sa->deadline = least(hard_deadline(sa), soft_deadline(sa));
 	if (sa->mapping_ms)
 		sa->deadline = least(sa->deadline, sa->mapping_ms);
+	if (sa->path_mtu_ms)
+		sa->deadline = least(sa->deadline, sa->path_mtu_ms);
 	if (sa->deadline == NEVER)
 		return;
 	if (heap_put(sa))
@@ -190,6 +192,8 @@ static void deadline_meet(struct pw_sa_detail *sa, uint64_t now)
 		if (sa->state)
 			__atomic_store_n(&sa->state->mapping, 0, __ATOMIC_RELEASE);
 	}
+	if (sa->path_mtu_ms && sa->path_mtu_ms <= now)
+		pw_sa_path_mtu_expire(sa);
 	if (soft_deadline(sa) <= now)
 		pw_sa_expire_soft(sa);
 	deadline_set(sa);

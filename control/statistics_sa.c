@@ -159,6 +159,17 @@ static void put_usage(struct nlmsghdr *nlh, struct pw_sa_detail *sa)
 	put_lifetime(nlh, sa, &usage);
 }
 
+static void put_path_mtu(struct nlmsghdr *nlh, const struct pw_sa_detail *sa)
+{
+	uint64_t now = pw_sa_now();
+
+	if (sa->inward || sa->path_mtu == 0)
+		return;
+	mnl_attr_put_u32(nlh, PW_SA_ATTR_PATH_MTU, sa->path_mtu);
+	mnl_attr_put_u64(nlh, PW_SA_ATTR_PATH_MTU_SECONDS,
+			 sa->path_mtu_ms > now ? (sa->path_mtu_ms - now + 999) / 1000 : 0);
+}
+
 /** cursor[0]: the order of the SA that is told next; 0: the newest. */
 static int dump_sas(struct pw_dump *dump)
 {
@@ -177,6 +188,7 @@ static int dump_sas(struct pw_dump *dump)
 		put_identity(nlh, entry->detail);
 		put_vrf(nlh, entry->detail);
 		put_inside(nlh, entry->detail);
+		put_path_mtu(nlh, entry->detail);
 		if (entry->detail->suite != NULL)
 			put_algorithms(nlh, entry->detail);
 		put_usage(nlh, entry->detail);

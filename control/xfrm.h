@@ -100,6 +100,16 @@ struct pw_protection {
  */
 void pw_protection_of(const struct pw_endpoint *endpoint, struct pw_protection *protection);
 
+/**
+ * The MTU of the first link on the way of what endpoints in a front-door VRF send by an SA in
+ * transport mode; 0: none of them does. (protection.c)
+ */
+uint16_t pw_protection_way_mtu(const struct pw_sa_entry *entry, uint16_t vrf);
+
+/** (sa_path_mtu.c) ICMP about ESP, from a worker's punt ring; takes the mbuf. */
+struct rte_mbuf;
+void pw_sa_path_mtu_take(struct rte_mbuf *mbuf);
+
 /** Called in pw_resolve(): endpoints and SAs whose protection changed follow. (protection.c) */
 void pw_protection_resolve(void);
 

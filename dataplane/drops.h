@@ -80,6 +80,11 @@
 	X(ESP_NEXT_HEADER, "esp-next-header", "protocol inside ESP that is no tunnel's")           \
 	X(ESP_SEQUENCE, "esp-sequence", "the SA has no sequence number left")                      \
 	X(ESP_ENGINE, "esp-engine", "the crypto engine failed")                                    \
+	X(PATH_MTU_SA, "path-mtu-sa", "ICMP about ESP that no SA sends from here")                 \
+	X(PATH_MTU_OFF, "path-mtu-off", "ICMP about ESP of an SA that has nopmtudisc")             \
+	X(PATH_MTU_SEQUENCE, "path-mtu-sequence", "ICMP about ESP never sent, or long ago")        \
+	X(PATH_MTU_KNOWN, "path-mtu-known", "ICMP about ESP with an MTU that is no news")          \
+	X(PATH_MTU_SMALL, "path-mtu-small", "ICMP about ESP with an MTU below 576 or 1280")        \
 	X(SA_NONE, "sa-none", "policy says protect and there is no SA yet")                        \
 	X(POLICY_CLEAR, "policy-clear", "in clear where policy says protected")                    \
 	X(POLICY_SA, "policy-sa", "protected by an SA that policy does not accept")                \
@@ -120,7 +125,8 @@
 	X(HELD, "held", "packets handed over to wait for their neighbour")                         \
 	X(REASSEMBLED, "reassembled", "packets put together from fragments")                       \
 	X(FRAGMENTED, "fragmented", "packets cut into fragments")                                  \
-	X(HANDED_OVER, "handed-over", "packets sent by another worker's queue")
+	X(HANDED_OVER, "handed-over", "packets sent by another worker's queue")                    \
+	X(PATH_MTU, "path-mtu", "path MTUs of SAs that ICMP lowered")
 
 enum pw_event {
 #define PW_EVENT_ENUM(id, name, text) PW_EVENT_##id,

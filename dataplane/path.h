@@ -24,6 +24,7 @@
  *   exception/echo.c     icmp-echo         pings to this PE
  *   exception/resolve.c  neighbour-resolve the control thread holds it and asks the kernel
  *   exception/kernel.c   kernel-punt       the control thread gives it to the kernel face
+ *   exception/path_mtu.c path-mtu          ICMP about ESP of ours; the control thread judges it
  *   exception/drop.c     drop              every drop has a name and a counter
  *
  * From ethernet-input on, a packet's data begins at its layer-3 header (IP or MPLS) and the
@@ -96,9 +97,10 @@ enum pw_packet_esp {
 
 /** What a worker wants of the control thread. */
 enum pw_packet_request {
-	PW_REQUEST_RESOLVE, /* hold it until its neighbour is known: data begins at layer 3 */
-	PW_REQUEST_PUNT,    /* give it to the kernel: an untagged frame for the face whose number
-			     * is in nexthop, of the interface it came in on */
+	PW_REQUEST_RESOLVE,  /* hold it until its neighbour is known: data begins at layer 3 */
+	PW_REQUEST_PUNT,     /* give it to the kernel: an untagged frame for the face whose number
+			      * is in nexthop, of the interface it came in on */
+	PW_REQUEST_PATH_MTU, /* ICMP about ESP that was too big: data begins at layer 3 */
 };
 
 #define PW_PACKET_ORIGINATED 0x01 /* made here (ICMP, echo): TTL is not decremented */

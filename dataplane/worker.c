@@ -43,26 +43,13 @@ struct rte_mempool *pw_mbuf_pool;
 struct rte_mempool *pw_reassembly_pool;
 
 const char *const pw_path_stages[] = {
-	"port-receive",
-	"ethernet-input",
-	"local-input",
-	"reassembly",
-	"esp-input",
-	"gre-input",
-	"mpls-input",
-	"ipv4-lookup",
-	"ipv6-lookup",
-	"policy",
-	"tunnel-output",
-	"esp-output",
-	"fragment",
-	"ethernet-output",
-	"port-transmit",
-	"icmp-error",
-	"icmp-echo",
-	"neighbour-resolve",
-	"kernel-punt",
-	"drop",
+	"port-receive", "ethernet-input",  "local-input",
+	"reassembly",   "esp-input",       "gre-input",
+	"mpls-input",   "ipv4-lookup",     "ipv6-lookup",
+	"policy",       "tunnel-output",   "esp-output",
+	"fragment",     "ethernet-output", "port-transmit",
+	"icmp-error",   "icmp-echo",       "neighbour-resolve",
+	"kernel-punt",  "path-mtu",        "drop",
 	NULL,
 };
 

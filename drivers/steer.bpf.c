@@ -33,7 +33,10 @@
 #define PROTOCOL_DESTINATION  60
 #define PROTOCOL_MPLS         137
 
+#define ICMP_UNREACHABLE      3
+#define ICMP_FRAG_NEEDED      4 /* code of it */
 #define ICMP_ECHO_REQUEST     8
+#define ICMPV6_TOO_BIG        2
 #define ICMPV6_ECHO_REQUEST   128
 #define ICMPV6_ROUTER_SOLICIT 133
 #define ICMPV6_REDIRECT       137
@@ -176,6 +179,61 @@ static __always_inline bool udp_is_esp(CONTEXT *context, const struct upper *upp
 	       udp.spi != 0;
 }
 
+/* Of what was too big, as an ICMP error quotes it; what quotes too little is the kernel's. */
+static __always_inline bool quotes_esp(CONTEXT *context, __u32 offset, __u8 protocol)
+{
+	struct {
+		__be16 source;
+		__be16 destination;
+		__be16 length;
+		__be16 checksum;
+		__be32 spi;
+	} udp;
+
+	if (protocol != PROTOCOL_UDP)
+		return protocol == PROTOCOL_ESP;
+	return LOAD(context, offset, &udp) && udp.source == bpf_htons(UDP_PORT_ESP) && udp.spi != 0;
+}
+
+static __always_inline bool too_big4(CONTEXT *context, __u32 offset)
+{
+	struct {
+		__u8 type;
+		__u8 code;
+		__u8 rest[6];
+		struct ipv4 ip;
+	} error;
+
+	if (!LOAD(context, offset, &error) || error.type != ICMP_UNREACHABLE ||
+	    error.code != ICMP_FRAG_NEEDED || error.ip.version_ihl != 0x45 ||
+	    error.ip.fragment & bpf_htons(0x1fff))
+		return false;
+	return quotes_esp(context, offset + sizeof(error), error.ip.protocol);
+}
+
+static __always_inline bool too_big6(CONTEXT *context, __u32 offset)
+{
+	struct {
+		__u8 type;
+		__u8 rest[7];
+		struct ipv6 ip;
+	} error;
+
+	if (!LOAD(context, offset, &error) || error.type != ICMPV6_TOO_BIG ||
+	    (error.ip.version_class_flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
+		return false;
+	return quotes_esp(context, offset + sizeof(error), error.ip.next);
+}
+
+/* A router says how large ESP may be. */
+static __always_inline bool about_esp(CONTEXT *context, const struct upper *upper)
+{
+	if (upper->fragment)
+		return false;
+	return upper->protocol == PROTOCOL_ICMP ? too_big4(context, upper->offset)
+						: too_big6(context, upper->offset);
+}
+
 /* Of what is sent to a local address with this value in its map. */
 static __always_inline bool local_is_ours(CONTEXT *context, const struct upper *upper, __u8 value,
 					  __u8 icmp, __u8 request)
@@ -190,8 +248,11 @@ static __always_inline bool local_is_ours(CONTEXT *context, const struct upper *
 		return false;
 	if (upper->protocol == PROTOCOL_UDP)
 		return value & PW_STEER_ESP && udp_is_esp(context, upper);
-	return upper->protocol == icmp && value & PW_STEER_ECHO &&
-	       echo_is_ours(context, upper, request);
+	if (upper->protocol != icmp)
+		return false;
+	if (value & PW_STEER_ESP && about_esp(context, upper))
+		return true;
+	return value & PW_STEER_ECHO && echo_is_ours(context, upper, request);
 }
 
 static __always_inline bool ipv4_is_ours(CONTEXT *context, __u32 offset, bool transit)

@@ -22,7 +22,7 @@
 /** Values of the local-address maps: what besides tunnels is Pewter's. */
 #define PW_STEER_LOCAL 1 /* nothing; in every value */
 #define PW_STEER_ECHO  2 /* echo requests */
-#define PW_STEER_ESP   4 /* ESP, also in UDP (RFC 3948) */
+#define PW_STEER_ESP   4 /* ESP, also in UDP (RFC 3948), and ICMP that says it was too big */
 #define PW_STEER_IP    8 /* IP in IP, protocols 4 and 41 */
 
 /** The one entry of pw_config. */

@@ -328,6 +328,9 @@ enum {
 	PW_SA_ATTR_INTERFACE,    /* string: IPsec interface; absent: none */
 	PW_SA_ATTR_INSIDE_VRF,   /* string: VRF link, as in PW_PORT_ATTR_VRF */
 	PW_SA_ATTR_INSIDE_TABLE, /* u32 */
+	/* Out: the path MTU that ICMP errors about its packets told; absent: none did. */
+	PW_SA_ATTR_PATH_MTU,         /* u32: of the outer packet */
+	PW_SA_ATTR_PATH_MTU_SECONDS, /* u64: so long it holds */
 	PW_SA_ATTR_COUNT
 };
 

@@ -76,6 +76,13 @@ static void print_usage(const struct nlattr **t)
 		print_text(" never used");
 }
 
+/* That of the outer packet, where a router has told a smaller one than the link's. */
+static void print_path_mtu(const struct nlattr **t)
+{
+	print_attribute("path_mtu", " path-mtu %" PRIu64, t[PW_SA_ATTR_PATH_MTU]);
+	print_attribute("path_mtu_seconds", " for %" PRIu64 "s", t[PW_SA_ATTR_PATH_MTU_SECONDS]);
+}
+
 static void print_left(const struct nlattr **t, const char *key, uint16_t seconds, uint16_t bytes,
 		       uint16_t packets)
 {
@@ -99,6 +106,7 @@ static int sa_print(const struct nlmsghdr *nlh, void *context)
 	print_identity(t);
 	print_algorithms(t);
 	print_usage(t);
+	print_path_mtu(t);
 	print_left(t, "soft", PW_SA_ATTR_SOFT_SECONDS, PW_SA_ATTR_SOFT_BYTES,
 		   PW_SA_ATTR_SOFT_PACKETS);
 	print_left(t, "hard", PW_SA_ATTR_HARD_SECONDS, PW_SA_ATTR_HARD_BYTES,

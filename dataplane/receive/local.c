@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /** local-input: addressed to this PE: tunnels, pings, or the kernel's business. */
+#include "dataplane/exception/path_mtu.h"
 #include "dataplane/receive/ip.h"
 #include "dataplane/table/endpoint.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <rte_icmp.h>
 #include <rte_udp.h>
@@ -15,6 +17,7 @@ enum edge {
 	EDGE_PUNT,
 	EDGE_ICMP,
 	EDGE_ESP,
+	EDGE_PATH_MTU,
 };
 
 #define ICMP_UNREACHABLE    3
@@ -90,6 +93,13 @@ static bool is_esp_in_udp(const struct rte_mbuf *mbuf, uint16_t header)
 	return spi != 0;
 }
 
+static bool is_about_esp(const struct rte_mbuf *mbuf)
+{
+	struct pw_esp_quote quote;
+
+	return pw_esp_quote_read(mbuf, &quote) != -ENOENT;
+}
+
 static rte_edge_t to_esp(struct rte_mbuf *mbuf)
 {
 	pw_packet(mbuf)->esp_mode = PW_ESP_LOCAL;
@@ -102,7 +112,7 @@ static rte_edge_t dispatch(struct rte_mbuf *mbuf, uint8_t protocol, uint16_t hea
 	const struct pw_interface *face = kernel_face(mbuf);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, header);
 	bool v6 = pw_ip_version(mbuf) == 6;
-	bool echo;
+	bool icmp = protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 
 	if (protocol == IPPROTO_GRE || protocol == IPPROTO_MPLS ||
 	    ((protocol == IPPROTO_IPV6 || protocol == IPPROTO_IPIP) && pw_tunnel_ip_ends)) {
@@ -120,14 +130,14 @@ static rte_edge_t dispatch(struct rte_mbuf *mbuf, uint8_t protocol, uint16_t hea
 		pw_stage_trim(mbuf, header + rte_be_to_cpu_16(udp->dgram_len));
 		return to_esp(mbuf);
 	}
-	if (protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
-	    !kernel_answers_pings(packet, face)) {
+	if (icmp && !fragment && is_about_esp(mbuf))
+		return EDGE_PATH_MTU;
+	if (icmp && !kernel_answers_pings(packet, face)) {
 		if (fragment)
 			return EDGE_REASSEMBLY;
 		if (mbuf->data_len < header + sizeof(struct rte_icmp_hdr))
 			return pw_stage_drop(mbuf, PW_DROP_LOCAL_TRUNCATED);
-		echo = payload[0] == (v6 ? ICMPV6_ECHO_REQUEST : RTE_IP_ICMP_ECHO_REQUEST);
-		if (echo)
+		if (payload[0] == (v6 ? ICMPV6_ECHO_REQUEST : RTE_IP_ICMP_ECHO_REQUEST))
 			return EDGE_ECHO;
 	}
 	if (face)
@@ -167,4 +177,4 @@ static uint16_t local_input(struct rte_graph *graph, struct rte_node *node, void
 }
 
 PW_STAGE(local_input, "local-input", local_input, "drop", "reassembly", "gre-input", "icmp-echo",
-	 "kernel-punt", "icmp-error", "esp-input")
+	 "kernel-punt", "icmp-error", "esp-input", "path-mtu")

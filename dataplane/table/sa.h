@@ -75,7 +75,8 @@ struct pw_sa {
 	uint32_t if_id;
 	uint32_t interface; /* tunnel mode, inward: what the packet inside comes in on */
 	uint32_t spd;       /* tunnel mode, inward: policies that it must pass (policy.h) */
-	uint32_t pad;
+	uint16_t path_mtu;  /* outward: of the outer packet's way, learnt by ICMP; 0 = none was */
+	uint16_t pad;
 	/** Tunnel mode, inward: what it may carry by its own selector (policy.h); NULL: anything.
 	 */
 	const struct pw_policy_list *bounds;

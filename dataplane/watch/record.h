@@ -32,6 +32,7 @@
 	X(ICMP_ECHO, "icmp-echo")                                                                  \
 	X(NEIGHBOUR_RESOLVE, "neighbour-resolve")                                                  \
 	X(KERNEL_PUNT, "kernel-punt")                                                              \
+	X(PATH_MTU, "path-mtu")                                                                    \
 	X(DROP, "drop")
 
 enum pw_stage_id {

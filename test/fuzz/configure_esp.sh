@@ -30,5 +30,11 @@ xfrm policy add src 10.0.0.0/8 dst 10.1.0.0/16 dir in if_id 43 tmpl src 2001:db8
 xfrm policy add src 2001:db8::/32 dst 2001:db8::/32 dir in if_id 43 tmpl src 2001:db8:ff::2 dst 2001:db8:ff::1 proto esp reqid 6 mode tunnel
 xfrm policy add src 10.0.0.0/8 dst 10.0.0.0/8 proto udp dport 5678 dir in mark 7 mask 0xffffffff tmpl src 10.255.0.4 dst 10.255.0.1 proto esp reqid 7 mode tunnel
 xfrm policy add src 2001:db8::/32 dst 2001:db8::/32 proto ipv6-icmp type 128 dir in mark 7 mask 0xffffffff tmpl src 10.255.0.4 dst 10.255.0.1 proto esp reqid 7 mode tunnel
+xfrm state add src 10.255.0.1 dst 10.255.0.2 proto esp spi 0x2001 reqid 1 mode transport aead rfc4106(gcm(aes)) $key 128 replay-oseq 1000
+xfrm policy add src 10.255.0.1/32 dst 10.255.0.2/32 proto gre dir out tmpl src 10.255.0.1 dst 10.255.0.2 proto esp reqid 1 mode transport
+xfrm state add src 2001:db8:ff::1 dst 2001:db8:ff::2 proto esp spi 0x2006 reqid 6 mode tunnel aead rfc4106(gcm(aes)) $key 128 replay-oseq 1000 if_id 43 flag af-unspec
+xfrm policy add src 10.1.0.0/16 dst 10.66.0.0/16 dir out if_id 43 tmpl src 2001:db8:ff::1 dst 2001:db8:ff::2 proto esp reqid 6 mode tunnel
+xfrm state add src 10.255.0.1 dst 10.255.0.4 proto esp spi 0x2004 reqid 4 mode transport aead rfc4106(gcm(aes)) $key 128 replay-oseq 1000 encap espinudp 4500 4500 0.0.0.0
+xfrm policy add src 10.255.0.1/32 dst 10.255.0.4/32 proto gre dir out tmpl src 10.255.0.1 dst 10.255.0.4 proto esp reqid 4 mode transport
 xfrm policy add src 10.0.0.0/8 dst 10.0.0.0/8 dev red dir in tmpl src 10.255.0.3 dst 10.255.0.1 proto esp reqid 8 mode tunnel
 BATCH

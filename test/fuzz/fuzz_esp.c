@@ -4,7 +4,8 @@
  * An input is a row of records: a byte of flags, two bytes length, the text. The flags say which
  * SA, the outer header's congestion mark, and whether the text gets a right trailer, so that
  * damage behind it is reached; otherwise it ends with its own. SAs in tunnel mode are all red's:
- * where an input is of these alone, nothing leaves by blue's port.
+ * where an input is of these alone, nothing leaves by blue's port. Or the text is an ICMP message,
+ * in clear and with the right checksum, which may be about ESP that the PE has sent.
  */
 #include <netinet/in.h>
 #include <stdint.h>
@@ -16,7 +17,9 @@
 #include <rte_ip.h>
 #include <rte_udp.h>
 
+#include "control/sa.h"
 #include "drivers/crypto.h"
+#include "lib/log.h"
 #include "test/fuzz/setup.h"
 #include "test/path/pe.h"
 
@@ -27,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define FLAG_NEXT     0x0c /* of a right trailer: GRE, MPLS-in-IP, IPv4, none */
 #define FLAG_MARK     0x10 /* the outer header says congestion */
 #define FLAG_TUNNEL   0x20 /* an SA in tunnel mode; next header: IPv4, IPv6, none, GRE */
+#define FLAG_ERROR    0x40 /* ICMP; over IPv6 if the lowest bit is set */
 #define FLAG_TRAILER  0x80
 #define TEXT_MAX      4096 /* with a trailer */
 #define ESP_AND_IV    16
@@ -87,6 +91,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	sealer_start();
 	fuzz_configure((*argv)[0], PW_FUZZ_CONFIGURE);
 	fuzz_configure((*argv)[0], PW_FUZZ_CONFIGURE_ESP);
+	pw_log_set_level(PW_LOG_WARNING);
 	return 0;
 }
 
@@ -195,6 +200,52 @@ static void send_sealed(uint8_t flags, const uint8_t *data, size_t length)
 	pe_send(0, frame, (size_t)(op.esp - frame) + ESP_AND_IV + length + ICV);
 }
 
+static void send_error(uint8_t flags, const uint8_t *data, size_t length)
+{
+	static uint8_t frame[TEXT_MAX + 256];
+	struct sa router = {.source = ADDRESS(0, 9), .v6 = flags & 1};
+	struct rte_ipv6_hdr *ip6 = (void *)(frame + RTE_ETHER_HDR_LEN);
+	struct rte_ipv4_hdr *ip = (void *)(frame + RTE_ETHER_HDR_LEN);
+	uint8_t *message;
+	uint16_t checksum = 0;
+
+	length = RTE_MIN(length, (size_t)TEXT_MAX);
+	message = headers(frame, &router, 0, length);
+	memcpy(message, data, length);
+	if (router.v6) {
+		ip6->proto = IPPROTO_ICMPV6;
+	} else {
+		ip->next_proto_id = IPPROTO_ICMP;
+		ip->hdr_checksum = 0;
+		ip->hdr_checksum = rte_ipv4_cksum(ip);
+	}
+	if (length >= 4) {
+		memcpy(message + 2, &checksum, 2);
+		checksum = router.v6 ? rte_ipv6_udptcp_cksum(ip6, message)
+				     : (uint16_t)~rte_raw_cksum(message, length);
+		memcpy(message + 2, &checksum, 2);
+	}
+	pe_send(0, frame, (size_t)(message - frame) + length);
+}
+
+/* Whatever routers say, no SA's way is too narrow for anything; and it is forgotten. */
+static void path_mtus_check(void)
+{
+	struct pw_sa_entry *entry;
+
+	TAILQ_FOREACH (entry, &pw_sa_list, all) {
+		uint16_t mtu = entry->detail->path_mtu;
+
+		if (mtu &&
+		    (mtu >= 1500 || mtu < (entry->destination.family == AF_INET6 ? 1280 : 576)))
+			abort();
+	}
+	pw_sa_tick(pw_sa_now() + 700000);
+	TAILQ_FOREACH (entry, &pw_sa_list, all)
+		if (entry->detail->path_mtu)
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint32_t sum = 0;
@@ -207,10 +258,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (length > size - 3)
 			length = size - 3;
 		only_red &= (data[0] & FLAG_TUNNEL) != 0;
-		send_sealed(data[0], data + 3, length);
+		if (data[0] & FLAG_ERROR)
+			send_error(data[0], data + 3, length);
+		else
+			send_sealed(data[0], data + 3, length);
 		data += 3 + length;
 		size -= 3 + length;
 	}
 	pe_run(sent, &sum);
+	path_mtus_check();
 	return 0;
 }

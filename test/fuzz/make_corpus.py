@@ -159,6 +159,28 @@ def texts():
         write("esp", record(0, text) + record(1, text) + record(2, text) + record(3, text))
 
 
+def errors():
+    """ICMP about ESP that the PE of configure_esp.sh has sent, and what is almost that."""
+    from topology import ICMP, IP, PE1, PE1_6, PE2, PE2_6, UDP, IPv6, Raw
+    from scapy.layers.inet6 import ICMPv6PacketTooBig
+
+    far = "10.255.0.4"
+    esp = [spi.to_bytes(4, "big") + (9).to_bytes(4, "big") + bytes(24)
+           for spi in (0x2001, 0x2004, 0x2006)]
+    bare = IP(src=PE1, dst=PE2, proto=50, flags="DF", len=1500, ttl=63) / Raw(esp[0])
+    natt = IP(src=PE1, dst=far, flags="DF", len=1500) / UDP(sport=4500, dport=4500) / Raw(esp[1])
+    six = IPv6(src=PE1_6, dst=PE2_6, nh=50, plen=1460, hlim=63) / Raw(esp[2])
+    for quote in (bare, natt):
+        for mtu in (1400, 0, 576, 68):
+            write("esp", record(0x40, bytes(ICMP(type=3, code=4, nexthopmtu=mtu) / quote)))
+        write("esp", record(0x40, bytes(ICMP(type=11) / quote)))
+        write("esp", record(0x40, bytes(ICMP(type=3, code=4, nexthopmtu=1400) / quote)[:40]))
+    for mtu in (1400, 0, 1280):
+        write("esp", record(0x41, bytes(ICMPv6PacketTooBig(mtu=mtu) / six)))
+    write("esp", record(0x41, bytes(ICMPv6PacketTooBig(mtu=1400) / six)[:60]))
+    write("esp", record(0x41, bytes(ICMPv6PacketTooBig(mtu=1400) / bare)))
+
+
 class Tap:
     """Between a client and the daemon, on a socket of its own; keeps what clients write."""
 
@@ -229,5 +251,6 @@ def streams():
 if __name__ == "__main__":
     packets()
     texts()
+    errors()
     messages()
     streams()

@@ -11,6 +11,7 @@
  *                      interface "interface ID RX-PACKETS RX-BYTES TX-PACKETS TX-BYTES"; "done"
  *   rate PACKETS       what the ICMP and punt limits let through from now
  *   ip-id ID           identification of the next outer header that has one
+ *   later SECONDS      what is due of SAs until then happens now
  *   quit
  *
  * While it waits for a line it keeps the control loop and the worker going, so that a program
@@ -25,6 +26,7 @@
 
 #include "control/loop.h"
 #include "control/control.h"
+#include "control/sa.h"
 #include "dataplane/worker.h"
 #include "test/path/pe.h"
 
@@ -145,6 +147,8 @@ static bool command(char *line)
 		pe_rate_set(strtoul(line + 5, NULL, 10));
 	} else if (strncmp(line, "ip-id ", 6) == 0) {
 		pw_workers[0]->ip_id = strtoul(line + 6, NULL, 10);
+	} else if (strncmp(line, "later ", 6) == 0) {
+		pw_sa_tick(pw_sa_now() + strtoul(line + 6, NULL, 10) * UINT64_C(1000));
 	} else if (strcmp(line, "quit") == 0) {
 		return false;
 	} else {

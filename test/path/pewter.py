@@ -160,6 +160,10 @@ class Pewter:
     def ip_id(self, value):
         self.process.stdin.write("ip-id %d\n" % value)
 
+    def later(self, seconds):
+        """What is due of SAs until then happens now."""
+        return self._frames(self._ask("later %d\nrun\n" % seconds))
+
     def counters(self):
         """
         {"drops": {name: n}, "events": the same, "buffers": n,

@@ -198,6 +198,141 @@ static void test_vlan(void **state)
 	assert_false(is_ours());
 }
 
+/* An ICMP error with the first bytes of what it is about. */
+static void icmp(uint8_t type, uint8_t code)
+{
+	put((uint8_t[]){type, code, 0, 0, 0, 0, 1400 >> 8, 1400 & 255}, 8);
+}
+
+static void quote4(uint8_t version_ihl, uint8_t protocol, uint16_t fragment)
+{
+	size_t at = frame.size;
+
+	ipv4("10.2.0.1", "192.0.2.1", protocol, fragment);
+	frame.data[at] = version_ihl;
+}
+
+static void quote_udp(uint16_t source, const uint8_t *first)
+{
+	put16(source);
+	put16(4500);
+	put16(1400);
+	put16(0);
+	put(first, 4);
+	put((uint8_t[4]){0}, 4);
+}
+
+static bool error4_ours(const char *to, uint8_t type, uint8_t code, uint8_t protocol)
+{
+	ethernet(ours, 0x0800);
+	ipv4("192.0.2.9", to, 1, 0);
+	icmp(type, code);
+	quote4(0x45, protocol, 0x4000);
+	payload(1);
+	return is_ours();
+}
+
+static bool error6_ours(const char *to, uint8_t type, uint8_t protocol)
+{
+	ethernet(ours, 0x86dd);
+	ipv6("2001:db8:9::1", to, 58);
+	icmp(type, 0);
+	ipv6(to, "2001:db8:9::1", protocol);
+	payload(1);
+	return is_ours();
+}
+
+/* A router says how large ESP may be: to addresses that have SAs. All other errors are not ours. */
+static void test_too_big4(void **state)
+{
+	NEED_PROGRAMS();
+	assert_true(error4_ours("10.2.0.1", 3, 4, 50));
+	assert_true(error4_ours("10.3.0.1", 3, 4, 50));
+	assert_false(error4_ours("10.0.0.1", 3, 4, 50));
+	assert_false(error4_ours("10.1.0.1", 3, 4, 50));
+	assert_false(error4_ours("10.4.0.1", 3, 4, 50));
+	assert_false(error4_ours("10.2.0.1", 3, 3, 50));
+	assert_false(error4_ours("10.2.0.1", 11, 0, 50));
+	assert_false(error4_ours("10.2.0.1", 2, 4, 50)); /* IPv6's */
+	assert_false(error4_ours("10.2.0.1", 3, 4, 51));
+	assert_false(error4_ours("10.2.0.1", 3, 4, 47));
+	assert_false(error4_ours("10.2.0.1", 3, 4, 6));
+	assert_false(error4_ours("10.2.0.1", 8, 0, 50)); /* one kind does not bring another */
+	assert_true(error4_ours("10.3.0.1", 8, 0, 50));
+	/* Of a fragment it may be the later part, which says nothing. */
+	ethernet(ours, 0x0800);
+	ipv4("192.0.2.9", "10.2.0.1", 1, 0x2000);
+	icmp(3, 4);
+	quote4(0x45, 50, 0x4000);
+	payload(1);
+	assert_false(is_ours());
+	for (uint8_t version_ihl = 0x44; version_ihl <= 0x46; version_ihl++) {
+		ethernet(ours, 0x0800);
+		ipv4("192.0.2.9", "10.2.0.1", 1, 0);
+		icmp(3, 4);
+		quote4(version_ihl, 50, 0x4000);
+		payload(1);
+		assert_int_equal(is_ours(), version_ihl == 0x45);
+	}
+	for (uint16_t fragment = 0; fragment <= 0x2000; fragment += 0x1000) {
+		ethernet(ours, 0x0800);
+		ipv4("192.0.2.9", "10.2.0.1", 1, 0);
+		icmp(3, 4);
+		quote4(0x45, 50, fragment);
+		payload(1);
+		assert_int_equal(is_ours(), fragment != 0x1000);
+	}
+}
+
+static void test_too_big6(void **state)
+{
+	NEED_PROGRAMS();
+	assert_true(error6_ours("2001:db8:2::1", 2, 50));
+	assert_false(error6_ours("2001:db8::1", 2, 50));
+	assert_false(error6_ours("2001:db8:1::1", 2, 50));
+	assert_false(error6_ours("2001:db8:2::1", 3, 50));
+	assert_false(error6_ours("2001:db8:2::1", 128, 50));
+	assert_false(error6_ours("2001:db8:2::1", 2, 51));
+	assert_false(error6_ours("2001:db8:2::1", 2, 58));
+	ethernet(ours, 0x86dd);
+	ipv6("2001:db8:9::1", "2001:db8:2::1", 58);
+	icmp(2, 0);
+	quote4(0x45, 50, 0x4000);
+	payload(1);
+	assert_false(is_ours());
+	ethernet(ours, 0x86dd);
+	ipv6("2001:db8:9::1", "2001:db8:2::1", 60);
+	extension(58, 2);
+	icmp(2, 0);
+	ipv6("2001:db8:2::1", "2001:db8:9::1", 50);
+	payload(1);
+	assert_true(is_ours());
+}
+
+/* ESP in UDP is known by its port and its SPI; IKE has none, and a shorter quote does not say. */
+static void test_too_big_udp(void **state)
+{
+	NEED_PROGRAMS();
+	for (int v6 = 0; v6 < 2; v6++) {
+		for (int i = 0; i < 3; i++) {
+			ethernet(ours, v6 ? 0x86dd : 0x0800);
+			if (v6) {
+				ipv6("2001:db8:9::1", "2001:db8:2::1", 58);
+				icmp(2, 0);
+				ipv6("2001:db8:2::1", "2001:db8:9::1", 17);
+			} else {
+				ipv4("192.0.2.9", "10.2.0.1", 1, 0);
+				icmp(3, 4);
+				quote4(0x45, 17, 0x4000);
+			}
+			quote_udp(i == 1 ? 4501 : 4500, i == 2 ? marker : spi);
+			assert_int_equal(is_ours(), i == 0);
+			for (size_t cut = 1; i == 0 && cut < 17; cut++)
+				assert_int_equal(is_ours_size(frame.size - cut), cut <= 4);
+		}
+	}
+}
+
 /* What is cut before the decision is the kernel's: here, before the end of the ESP header. */
 static void test_truncated(void **state)
 {
@@ -217,10 +352,12 @@ static void test_truncated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ipv4),     cmocka_unit_test(test_ip_in_ip),
-		cmocka_unit_test(test_ipv4_udp), cmocka_unit_test(test_ipv4_options),
-		cmocka_unit_test(test_ipv6),     cmocka_unit_test(test_ipv6_extensions),
-		cmocka_unit_test(test_vlan),     cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_ipv4),        cmocka_unit_test(test_ip_in_ip),
+		cmocka_unit_test(test_ipv4_udp),    cmocka_unit_test(test_ipv4_options),
+		cmocka_unit_test(test_ipv6),        cmocka_unit_test(test_ipv6_extensions),
+		cmocka_unit_test(test_vlan),        cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_too_big4),    cmocka_unit_test(test_too_big6),
+		cmocka_unit_test(test_too_big_udp),
 	};
 
 	return cmocka_run_group_tests_name("steer_esp", tests, setup, teardown);
