@@ -231,7 +231,8 @@ enum pw_route_source {
 	PW_ROUTE_LOCAL,     /* wins over everything for its prefix */
 	PW_ROUTE_CONNECTED, /* glean on the link */
 	PW_ROUTE_NEIGHBOUR, /* host route to a known neighbour; not shown as a route; yields to
-			     * any configured route of the same length */
+			     * any configured route of the same length, but one that only names
+			     * the neighbour's own link */
 };
 
 /**

@@ -136,6 +136,8 @@ int pw_ipsec_added(struct pw_link *link)
 	const struct pw_spd closed = {
 		.out_default = PW_POLICY_DISCARD,
 		.in_default = PW_POLICY_DISCARD,
+		.fwd_default = PW_POLICY_DISCARD,
+		.interface_default = PW_POLICY_DISCARD,
 	};
 	int ret = pw_slot_alloc(&pw_spds, &link->ipsec.spd);
 

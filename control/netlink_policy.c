@@ -306,12 +306,10 @@ static int set_default(struct pw_request *request)
 	if (wanted.in > XFRM_USERPOLICY_ACCEPT || wanted.fwd > XFRM_USERPOLICY_ACCEPT ||
 	    wanted.out > XFRM_USERPOLICY_ACCEPT)
 		return pw_refuse(request, NULL, -EINVAL, "a default is accept or block");
-	if (wanted.fwd == XFRM_USERPOLICY_BLOCK)
-		return pw_refuse(request, NULL, -EOPNOTSUPP,
-				 "fwd block: what comes in in clear is let in where no policy "
-				 "selects it; add a policy that blocks it");
 	if (wanted.in)
 		pw_policy_default_set(XFRM_POLICY_IN, wanted.in);
+	if (wanted.fwd)
+		pw_policy_default_set(XFRM_POLICY_FWD, wanted.fwd);
 	if (wanted.out)
 		pw_policy_default_set(XFRM_POLICY_OUT, wanted.out);
 	pw_protection_default_changed();

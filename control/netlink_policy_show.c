@@ -192,13 +192,11 @@ void pw_netlink_policy_notify_expire(const struct pw_policy *policy, bool hard)
 	pw_notify_xfrm(XFRMNLGRP_EXPIRE, nlh);
 }
 
-void pw_netlink_policy_notify_acquire(const struct pw_policy *policy,
-				      const struct pw_address *source,
-				      const struct pw_address *destination, uint8_t protocol,
-				      uint32_t seq)
+void pw_netlink_policy_put_acquire(struct nlmsghdr *nlh, const struct pw_policy *policy,
+				   const struct pw_address *source,
+				   const struct pw_address *destination, uint8_t protocol,
+				   uint32_t seq)
 {
-	uint32_t buffer[ROOM / sizeof(uint32_t)];
-	struct nlmsghdr *nlh = message(buffer, XFRM_MSG_ACQUIRE);
 	unsigned int size = pw_address_size(destination->family);
 	struct xfrm_user_acquire acquire;
 
@@ -222,5 +220,16 @@ void pw_netlink_policy_notify_acquire(const struct pw_policy *policy,
 	acquire.seq = seq;
 	put_header(nlh, &acquire, sizeof(acquire));
 	put_attributes(nlh, policy);
+}
+
+void pw_netlink_policy_notify_acquire(const struct pw_policy *policy,
+				      const struct pw_address *source,
+				      const struct pw_address *destination, uint8_t protocol,
+				      uint32_t seq)
+{
+	uint32_t buffer[ROOM / sizeof(uint32_t)];
+	struct nlmsghdr *nlh = message(buffer, XFRM_MSG_ACQUIRE);
+
+	pw_netlink_policy_put_acquire(nlh, policy, source, destination, protocol, seq);
 	pw_notify_xfrm(XFRMNLGRP_ACQUIRE, nlh);
 }

@@ -13,7 +13,7 @@
 
 /**
  * The security policy database (RFC 4301 4.4.1) as XFRM has it, between policy.c,
- * netlink_policy.c, netlink_policy_show.c and protection.c. Control thread only.
+ * netlink_policy.c, netlink_policy_show.c, protection.c and acquire.c. Control thread only.
  */
 
 /** Bits of an index that are its direction. */
@@ -32,7 +32,7 @@ struct pw_policy {
 	LIST_ENTRY(pw_policy) by_index;
 	LIST_ENTRY(pw_policy) ageing;      /* with a lifetime only */
 	LIST_ENTRY(pw_policy) by_template; /* sa_inside.c: those that name a device */
-	LIST_ENTRY(pw_policy) numbered;    /* spd.c: by if_id, or those with a mark or a device */
+	LIST_ENTRY(pw_policy) numbered;    /* spd.c: by if_id, mark or device */
 	TAILQ_ENTRY(pw_policy) in_owner;   /* spd.c */
 	LIST_ENTRY(pw_policy) in_bundle;   /* bundle.c */
 
@@ -136,8 +136,13 @@ void pw_netlink_policy_notify_expire(const struct pw_policy *policy, bool hard);
 
 /**
  * XFRM_MSG_ACQUIRE for an SA between these two addresses. The selector is the tunnel's packets', of
- * @p protocol, or, in tunnel mode, the policy's: the packet that asks has been dropped.
+ * @p protocol, or, in tunnel mode, the policy's: the packet that asks has been dropped. Into a
+ * message of 1024 bytes that has its header; or as event.
  */
+void pw_netlink_policy_put_acquire(struct nlmsghdr *nlh, const struct pw_policy *policy,
+				   const struct pw_address *source,
+				   const struct pw_address *destination, uint8_t protocol,
+				   uint32_t seq);
 void pw_netlink_policy_notify_acquire(const struct pw_policy *policy,
 				      const struct pw_address *source,
 				      const struct pw_address *destination, uint8_t protocol,
@@ -149,14 +154,25 @@ void pw_netlink_policy_notify_acquire(const struct pw_policy *policy,
 void pw_protection_policy_changed(const struct pw_policy *policy);
 void pw_protection_default_changed(void);
 
-/** A bundle's endpoint has an SA now, or goes: nobody is asked for one any more. */
-void pw_protection_acquired(uint32_t endpoint);
-
 /** The remote end of a tunnel was made, or its packets have other addresses now. */
 void pw_protection_endpoint_added(uint32_t id, const struct pw_endpoint_key *match);
 void pw_protection_endpoint_removed(uint32_t id);
 
 void pw_protection_init(void);
 void pw_protection_fini(void);
+
+/** Has this remote end of a tunnel to be protected outward, and no SA to do it? */
+bool pw_protection_lacking(uint32_t id);
+
+/** The policy that wants the SA, and which; NULL: none does any more. */
+const struct pw_policy *pw_protection_lacked_by(uint32_t id, struct pw_sa_wanted *wanted);
+
+/* ---- acquire.c ---------------------------------------------------------------------------- */
+
+/** An endpoint has an SA now, or goes: nobody is asked for one any more. */
+void pw_protection_acquired(uint32_t endpoint);
+
+/** Nobody was asked for anything. */
+void pw_protection_acquires_forget(void);
 
 #endif

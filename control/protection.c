@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_jhash.h>
 
@@ -16,15 +15,12 @@
 #include "control/spd.h"
 #include "lib/log.h"
 
-#define BUCKETS          16384
-#define PROTOCOL_IPV4    4  /* RFC 2003 */
-#define PROTOCOL_IPV6    41 /* RFC 2473, 4213 */
-#define PROTOCOL_GRE     47
-#define PROTOCOL_MPLS    137 /* RFC 4023 */
-#define ACQUIRE_SECONDS  30  /* a daemon has this long to answer one */
-#define ACQUIRE_UNHEARD  1   /* with no daemon there */
-#define ACQUIRE_CHECK_MS 500
-#define RETRY_MS         10
+#define BUCKETS       16384
+#define PROTOCOL_IPV4 4  /* RFC 2003 */
+#define PROTOCOL_IPV6 41 /* RFC 2473, 4213 */
+#define PROTOCOL_GRE  47
+#define PROTOCOL_MPLS 137 /* RFC 4023 */
+#define RETRY_MS      10
 
 /*
  * Endpoints and SAs between the same two addresses, whichever way: what changes between them
@@ -52,10 +48,6 @@ static struct pair without_memory;            /* endpoints that have none: alway
 static struct pair_queue dirty = TAILQ_HEAD_INITIALIZER(dirty);
 static bool all_dirty;
 static bool running;
-
-static uint64_t acquires[PW_ENDPOINTS]; /* when it may ask again, milliseconds; 0 = it did not */
-static unsigned int acquire_count;
-static struct pw_timer *acquire_timer;
 
 /* ---- pairs -------------------------------------------------------------------------------- */
 
@@ -121,20 +113,6 @@ static struct pw_address address_of(uint8_t family, const uint8_t *bytes)
 	return address;
 }
 
-static void acquire_end(uint32_t id)
-{
-	if (!acquires[id])
-		return;
-	acquires[id] = 0;
-	acquire_count--;
-	pw_sa_acquire_clear(id);
-}
-
-void pw_protection_acquired(uint32_t id)
-{
-	acquire_end(id);
-}
-
 void pw_protection_endpoint_added(uint32_t id, const struct pw_endpoint_key *match)
 {
 	struct pw_address local = address_of(match->family, match->local);
@@ -158,7 +136,7 @@ void pw_protection_endpoint_added(uint32_t id, const struct pw_endpoint_key *mat
 void pw_protection_endpoint_removed(uint32_t id)
 {
 	member_leave(&endpoints[id]);
-	acquire_end(id);
+	pw_protection_acquired(id);
 }
 
 void pw_protection_sa_changed(const struct pw_sa_entry *entry)
@@ -359,7 +337,7 @@ static bool endpoint_resolve(uint32_t id, bool force)
 	    pw_endpoint_protection_changed(id))
 		return false;
 	if (protection.sa || !(protection.protect & PW_PROTECT_OUT))
-		acquire_end(id);
+		pw_protection_acquired(id);
 	return true;
 }
 
@@ -481,121 +459,34 @@ void pw_protection_resolve(void)
 		pw_loop_again(RETRY_MS);
 }
 
-/* ---- acquire ------------------------------------------------------------------------------ */
+/* ---- what is missing ---------------------------------------------------------------------- */
 
-static uint64_t milliseconds(void)
+bool pw_protection_lacking(uint32_t id)
 {
-	struct timespec now;
+	const struct pw_endpoint *endpoint = id < PW_ENDPOINTS ? pw_endpoint_get(id) : NULL;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return endpoint && endpoints[id].pair && !endpoint->sa &&
+	       endpoint->protect & PW_PROTECT_OUT;
 }
 
-/* Where no SA came in time, the next packet asks again. */
-static void acquires_expire(void *context)
+const struct pw_policy *pw_protection_lacked_by(uint32_t id, struct pw_sa_wanted *wanted)
 {
-	uint64_t now = milliseconds();
-
-	for (uint32_t id = 0; acquire_count && id < PW_ENDPOINTS; id++)
-		if (acquires[id] && acquires[id] <= now)
-			acquire_end(id);
-	if (acquire_count || !acquire_timer)
-		return;
-	pw_timer_stop(acquire_timer);
-	acquire_timer = NULL;
-}
-
-static void acquire_begin(uint32_t id, unsigned int seconds)
-{
-	acquire_count += !acquires[id];
-	acquires[id] = milliseconds() + seconds * 1000;
-	if (!acquire_timer)
-		acquire_timer = pw_loop_timer(ACQUIRE_CHECK_MS, acquires_expire, NULL);
-	if (!acquire_timer)
-		acquire_end(id); /* without a timer it asks with every packet */
-}
-
-/* The policy that wants an SA which is not there, and of which protocol. */
-static const struct pw_policy *acquired_by(const struct pw_endpoint *endpoint,
-					   const struct pw_address *local,
-					   const struct pw_address *remote, uint8_t *protocol)
-{
+	const struct pw_endpoint *endpoint = pw_endpoint_get(id);
+	struct pw_address local = address_of(endpoint->match.family, endpoint->match.local);
+	struct pw_address remote = address_of(endpoint->match.family, endpoint->match.remote);
 	const struct pw_policy *policy = NULL;
 	uint8_t protocols[2];
 
 	protocols_of(endpoint, protocols);
 	for (unsigned int i = 0; i < 2 && protocols[i]; i++) {
-		*protocol = protocols[i];
-		policy = pw_policy_select(XFRM_POLICY_OUT, local, remote, *protocol);
-		if (policy && pw_policy_requires(policy) &&
-		    !sa_for(policy, local, remote, *protocol))
+		policy = pw_policy_select(XFRM_POLICY_OUT, &local, &remote, protocols[i]);
+		if (!policy || !pw_policy_requires(policy))
+			continue;
+		*wanted = wanted_by(policy, &local, &remote, protocols[i]);
+		if (!sa_for(policy, &local, &remote, protocols[i]))
 			break;
 	}
-	return policy;
-}
-
-static const struct pw_policy *first_of(const struct pw_bundle *bundle)
-{
-	const struct pw_policy *policy, *first = LIST_FIRST(&bundle->policies);
-
-	LIST_FOREACH (policy, &bundle->policies, in_bundle)
-		if (pw_policy_comes_before(policy, first))
-			first = policy;
-	return first;
-}
-
-/* For forwarded packets. A mirrored policy's daemon is asked by the kernel, which has none. */
-static void bundle_acquire(const struct pw_bundle *bundle)
-{
-	const struct pw_policy *policy = first_of(bundle);
-	struct pw_sa_wanted wanted;
-
-	if (!policy || bundle->sa) {
-		pw_sa_acquire_clear(bundle->endpoint);
-		return;
-	}
-	if (policy->mirrored || !pw_notify_xfrm_wanted(XFRMNLGRP_ACQUIRE)) {
-		acquire_begin(bundle->endpoint, ACQUIRE_UNHEARD);
-		return;
-	}
-	pw_bundle_wanted(bundle, &wanted);
-	acquire_begin(bundle->endpoint, ACQUIRE_SECONDS);
-	pw_netlink_policy_notify_acquire(policy, &wanted.source, &wanted.destination,
-					 policy->selector.proto,
-					 pw_sa_acquire_larva(&wanted, bundle->endpoint));
-}
-
-void pw_protection_acquire(uint32_t id)
-{
-	const struct pw_endpoint *endpoint = id < PW_ENDPOINTS ? pw_endpoint_get(id) : NULL;
-	const struct pw_policy *policy;
-	struct pw_address local, remote;
-	struct pw_sa_wanted wanted;
-	uint8_t protocol;
-
-	if (pw_bundle_of(id)) {
-		bundle_acquire(pw_bundle_of(id));
-		return;
-	}
-	if (!endpoint || !endpoints[id].pair || endpoint->sa ||
-	    !(endpoint->protect & PW_PROTECT_OUT)) {
-		if (id < PW_ENDPOINTS)
-			pw_sa_acquire_clear(id);
-		return;
-	}
-	local = address_of(endpoint->match.family, endpoint->match.local);
-	remote = address_of(endpoint->match.family, endpoint->match.remote);
-	policy = acquired_by(endpoint, &local, &remote, &protocol);
-	if (!policy || !pw_policy_requires(policy) ||
-	    !(policy->mirrored ? pw_xfrm_mirror_acquire(&local, &remote, protocol)
-			       : pw_notify_xfrm_wanted(XFRMNLGRP_ACQUIRE))) {
-		acquire_begin(id, ACQUIRE_UNHEARD);
-		return;
-	}
-	wanted = wanted_by(policy, &local, &remote, protocol);
-	acquire_begin(id, ACQUIRE_SECONDS);
-	pw_netlink_policy_notify_acquire(policy, &local, &remote, protocol,
-					 pw_sa_acquire_larva(&wanted, id));
+	return policy && pw_policy_requires(policy) ? policy : NULL;
 }
 
 void pw_protection_init(void)
@@ -608,11 +499,7 @@ void pw_protection_fini(void)
 	struct pair *pair;
 
 	running = false;
-	if (acquire_timer)
-		pw_timer_stop(acquire_timer);
-	acquire_timer = NULL;
-	acquire_count = 0;
-	memset(acquires, 0, sizeof(acquires));
+	pw_protection_acquires_forget();
 	for (unsigned int i = 0; i < BUCKETS; i++)
 		while ((pair = LIST_FIRST(&pairs[i])))
 			pair_free(pair);

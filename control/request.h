@@ -115,12 +115,12 @@ int pw_request_feed(const struct pw_feed *feed, const struct nlmsghdr *nlh, char
 typedef void (*pw_ahead_fn)(const struct nlmsghdr *const *messages, unsigned int count);
 void pw_request_register_ahead(pw_ahead_fn fn);
 
-/** Shows it the first messages in @p data. Returns how many bytes they are. For client.c. */
+/** Shows it the first messages in @p data. Returns how many bytes they are. For client_input.c. */
 size_t pw_request_ahead(const void *data, size_t size);
 
 /**
  * Handles one message of a client whose nlmsg_len is at least a header's and fits in what was
- * received; acknowledges, answers or begins the dump. For client.c.
+ * received; acknowledges, answers or begins the dump. For client_input.c.
  */
 void pw_request_dispatch(struct pw_client *client, const struct nlmsghdr *nlh);
 
@@ -132,7 +132,7 @@ void pw_request_dispatch(struct pw_client *client, const struct nlmsghdr *nlh);
 #define PW_ERROR_MAX      (PW_ERROR_ECHO_MAX + 256)
 size_t pw_request_error(const struct pw_request *request, int error, void *buffer);
 
-/** Who asked by NLM_F_ECHO to hear of the change that is being made, or NULL. For client.c. */
+/** Who asked by NLM_F_ECHO to hear of the change being made, or NULL. For client_event.c. */
 struct pw_client *pw_request_echo(uint32_t *seq);
 
 /** The same as the NLMSG_DONE of a dump, with the error that ended it early, or 0. */

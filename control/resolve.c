@@ -240,7 +240,9 @@ void pw_nexthop_link_deleted(struct pw_link *link)
 	pw_objects_link_deleted(link->index);
 	pw_paths_publish();
 	pw_routes_settle();
-	pw_endpoint_underlay_changed_all();
+	/* As in pw_nexthop_link_changed(). */
+	if (link->kind != PW_LINK_IPSEC)
+		pw_endpoint_underlay_changed_all();
 }
 
 /*

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From the routes of a prefix to the one next hop that workers have for it. */
+#include <string.h>
+
 #include <linux/rtnetlink.h>
 
 #include "control/endpoint.h"
@@ -29,13 +31,38 @@ static const struct pw_route *route_after(const struct pw_route *route)
 }
 
 /*
+ * The host route of the neighbour that a route through a device finds, once it is known: the same
+ * way without asking the control thread for each packet. NULL when there is none.
+ */
+static const struct pw_route *route_resolved(const struct pw_route *route)
+{
+	const struct pw_leg *leg = pw_leg_const(route->path);
+	struct pw_hop hop;
+
+	if (!leg || route->type != RTN_UNICAST || leg->hop.gateway.family)
+		return NULL;
+	hop = leg->hop;
+	hop.flags &= (uint8_t)~PW_HOP_ONLINK;
+	for (route = route->next; route; route = route->next) {
+		leg = pw_leg_const(route->path);
+		if (route->source != PW_ROUTE_NEIGHBOUR || !leg || route->path->dead)
+			continue;
+		hop.gateway = leg->hop.gateway;
+		if (memcmp(&hop, &leg->hop, sizeof(hop)) == 0)
+			return route;
+	}
+	return NULL;
+}
+
+/*
  * The paths that a prefix should have: of the first route that is not dead and, where there is
  * another one to go with it, of that. A dead route before the first keeps its place in the pair,
  * so that nothing need change when its link goes or comes back.
  */
 static struct pw_path *choose(const struct pw_prefix *prefix, struct pw_path **backup)
 {
-	const struct pw_route *route = prefix->routes, *before = NULL, *after;
+	const struct pw_route *route = prefix->routes, *before = NULL, *after, *resolved;
+	struct pw_path *path;
 
 	*backup = NULL;
 	for (; route && route->path->dead; route = route->next)
@@ -44,14 +71,16 @@ static struct pw_path *choose(const struct pw_prefix *prefix, struct pw_path **b
 		return NULL;
 	if (!route_forwards(route))
 		return route->path;
+	resolved = route_resolved(route);
+	path = resolved ? resolved->path : route->path;
 	if (before && route_forwards(before) && before->path != route->path) {
-		*backup = route->path;
+		*backup = path;
 		return before->path;
 	}
 	after = route_after(route);
 	if (after)
 		*backup = after->path;
-	return route->path;
+	return path;
 }
 
 int pw_prefix_install(struct pw_table *table, int family, struct pw_prefix *prefix)

@@ -22,13 +22,28 @@ TAILQ_HEAD(owner_queue, pw_spd_owner);
 static struct pw_spd_owner *of_link[PW_INTERFACES];
 static struct pw_spd_owner *of_vrf[PW_VRFS];
 static struct owner_queue dirty = TAILQ_HEAD_INITIALIZER(dirty);
-static struct numbered_list by_if_id[BUCKETS];
-static struct numbered_list by_device; /* or by mark: what they belong to may change */
-static bool devices_changed;
+static uint32_t default_spd; /* of VRFs without policies; 0: none, all passes */
+static bool default_changed;
+/* By what says whose they are, which may come, go and change: by a mark that is one number, by
+ * another mark. */
+static struct numbered_list by_if_id[BUCKETS], by_mark[BUCKETS], masked, by_device[BUCKETS];
 
-static struct numbered_list *numbered(uint32_t if_id)
+static struct numbered_list *numbered(struct numbered_list *lists, uint32_t number)
 {
-	return if_id ? &by_if_id[(if_id * 2654435761U) >> 20] : &by_device;
+	return &lists[(number * 2654435761U) >> 20];
+}
+
+/* NULL: they name nothing, and are the default VRF's. */
+static struct numbered_list *list_of(const struct pw_policy *policy)
+{
+	if (policy->if_id)
+		return numbered(by_if_id, policy->if_id);
+	if (policy->mark.value | policy->mark.mask)
+		return policy->mark.mask == UINT32_MAX ? numbered(by_mark, policy->mark.value)
+						       : &masked;
+	if (policy->selector.ifindex)
+		return numbered(by_device, (uint32_t)policy->selector.ifindex);
+	return NULL;
 }
 
 bool pw_spd_takes(const struct pw_policy *policy)
@@ -137,17 +152,30 @@ static void place_all(struct numbered_list *list)
 		place(policy);
 }
 
-static bool is_numbered(const struct pw_policy *policy)
+/* Of those that may be the link's, or are no longer. */
+static void place_of(const struct pw_link *link)
 {
-	return policy->if_id || policy->mark.value || policy->mark.mask || policy->selector.ifindex;
+	const struct pw_ipsec *ipsec = &link->ipsec;
+
+	if (link->kind != PW_LINK_IPSEC) {
+		place_all(numbered(by_device, link->index));
+	} else if (!ipsec->family) {
+		place_all(numbered(by_if_id, ipsec->if_id));
+	} else {
+		place_all(numbered(by_mark, ipsec->ikey));
+		place_all(numbered(by_mark, ipsec->okey));
+		place_all(&masked);
+	}
 }
 
 void pw_spd_policy_added(struct pw_policy *policy)
 {
+	struct numbered_list *list = list_of(policy);
+
 	if (!pw_spd_takes(policy))
 		return;
-	if (is_numbered(policy))
-		LIST_INSERT_HEAD(numbered(policy->if_id), policy, numbered);
+	if (list)
+		LIST_INSERT_HEAD(list, policy, numbered);
 	place(policy);
 }
 
@@ -156,7 +184,7 @@ void pw_spd_policy_removed(struct pw_policy *policy)
 	if (!pw_spd_takes(policy))
 		return;
 	leave(policy);
-	if (is_numbered(policy))
+	if (list_of(policy))
 		LIST_REMOVE(policy, numbered);
 }
 
@@ -205,11 +233,42 @@ static int vrf_without(struct pw_spd_owner *owner)
 	return 0;
 }
 
-static uint8_t out_default(const struct pw_spd_owner *owner)
+static uint8_t default_of(uint8_t direction)
 {
-	return owner->link || pw_policy_default(XFRM_POLICY_OUT) == XFRM_USERPOLICY_BLOCK
-		       ? PW_POLICY_DISCARD
-		       : PW_POLICY_BYPASS;
+	return pw_policy_default(direction) == XFRM_USERPOLICY_BLOCK ? PW_POLICY_DISCARD
+								     : PW_POLICY_BYPASS;
+}
+
+static bool default_blocks(void)
+{
+	for (uint8_t direction = XFRM_POLICY_IN; direction <= XFRM_POLICY_FWD; direction++)
+		if (default_of(direction) != PW_POLICY_BYPASS)
+			return true;
+	return false;
+}
+
+static struct pw_spd vrf_spd(const struct pw_policy_list *out, const struct pw_policy_list *in)
+{
+	return (struct pw_spd){
+		.out = out,
+		.in = in,
+		.out_default = default_of(XFRM_POLICY_OUT),
+		.in_default = default_of(XFRM_POLICY_IN),
+		.fwd_default = default_of(XFRM_POLICY_FWD),
+		.interface_default = PW_POLICY_BYPASS,
+	};
+}
+
+static struct pw_spd link_spd(const struct pw_policy_list *out, const struct pw_policy_list *in)
+{
+	return (struct pw_spd){
+		.out = out,
+		.in = in,
+		.out_default = PW_POLICY_DISCARD,
+		.in_default = PW_POLICY_DISCARD,
+		.fwd_default = PW_POLICY_DISCARD,
+		.interface_default = PW_POLICY_DISCARD,
+	};
 }
 
 static bool asks_for_nothing(const struct pw_spd_owner *owner)
@@ -218,10 +277,9 @@ static bool asks_for_nothing(const struct pw_spd_owner *owner)
 
 	if (owner->link)
 		return false;
-	/* The default is of the default VRF and of those with policies; this one may be gone. */
-	if (!owner->count && owner->vrf != PW_VRF_DEFAULT)
+	if (!owner->count)
 		return true;
-	if (out_default(owner) != PW_POLICY_BYPASS)
+	if (default_blocks())
 		return false;
 	TAILQ_FOREACH (policy, &owner->policies, in_owner)
 		if (pw_spd_action(policy) != PW_POLICY_BYPASS)
@@ -233,14 +291,11 @@ static bool asks_for_nothing(const struct pw_spd_owner *owner)
 static int publish(struct pw_spd_owner *owner, struct pw_policy_list *out,
 		   struct pw_policy_list *in)
 {
-	const struct pw_spd spd = {
-		.out = out,
-		.in = in,
-		.out_default = out_default(owner),
-		.in_default = owner->link ? PW_POLICY_DISCARD : PW_POLICY_BYPASS,
-	};
+	struct pw_spd spd = owner->link ? link_spd(out, in) : vrf_spd(out, in);
 	int ret = 0;
 
+	if (owner->link)
+		pw_spd_all(owner, spd.all);
 	if (!owner->spd)
 		ret = spd_alloc(&owner->spd);
 	ret = ret ? ret : slot_set(owner->spd, &spd);
@@ -258,10 +313,7 @@ static int publish(struct pw_spd_owner *owner, struct pw_policy_list *out,
 /* Where the list that should be there cannot be made, nothing passes. */
 static void close_all(struct pw_spd_owner *owner, int error)
 {
-	const struct pw_spd closed = {
-		.out_default = PW_POLICY_DISCARD,
-		.in_default = PW_POLICY_DISCARD,
-	};
+	const struct pw_spd closed = link_spd(NULL, NULL);
 	const struct pw_link *link = pw_link_by_index(owner->link);
 
 	pw_error("%s %u: its %u policies cannot be applied, nothing passes: %s",
@@ -306,6 +358,27 @@ static void owner_free(struct pw_spd_owner *owner)
 		vrf_without(owner);
 	*place = NULL;
 	free(owner);
+}
+
+/* The default reaches VRFs without policies. False when it is to be tried again. */
+static bool default_publish(void)
+{
+	const struct pw_spd spd = vrf_spd(NULL, NULL);
+
+	if (!default_changed)
+		return true;
+	if (!default_blocks()) {
+		if (pw_vrf_set_spd_default(0))
+			return false;
+		if (default_spd)
+			pw_slot_free(&pw_spds, default_spd);
+		default_spd = 0;
+	} else if ((!default_spd && spd_alloc(&default_spd)) || slot_set(default_spd, &spd) ||
+		   pw_vrf_set_spd_default(default_spd)) {
+		return false;
+	}
+	default_changed = false;
+	return true;
 }
 
 /* ---- once a batch -------------------------------------------------------------------------- */
@@ -378,11 +451,8 @@ void pw_spds_resolve(void)
 {
 	struct owner_queue turn = TAILQ_HEAD_INITIALIZER(turn);
 	struct pw_spd_owner *owner;
-	bool done = true;
+	bool done = default_publish();
 
-	if (devices_changed)
-		place_all(&by_device);
-	devices_changed = false;
 	TAILQ_FOREACH (owner, &dirty, waiting)
 		bundles_take(owner);
 	pw_bundles_resolve();
@@ -416,7 +486,7 @@ void pw_spd_bundle_changed(const struct pw_bundle *bundle)
 
 void pw_spd_default_changed(void)
 {
-	owner_of_vrf(PW_VRF_DEFAULT);
+	default_changed = true;
 	for (unsigned int vrf = 0; vrf < PW_VRFS; vrf++)
 		if (of_vrf[vrf])
 			mark(of_vrf[vrf]);
@@ -426,12 +496,8 @@ void pw_spd_link_changed(const struct pw_link *link)
 {
 	struct pw_policy *policy;
 
-	if (link->kind != PW_LINK_IPSEC || link->ipsec.family)
-		devices_changed = !LIST_EMPTY(&by_device);
-	if (link->kind != PW_LINK_IPSEC)
-		return;
-	place_all(numbered(link->ipsec.if_id));
-	if (!of_link[link->index])
+	place_of(link);
+	if (link->kind != PW_LINK_IPSEC || !of_link[link->index])
 		return;
 	mark(owner_of_link(link));
 	TAILQ_FOREACH (policy, &of_link[link->index]->policies, in_owner)
@@ -444,14 +510,12 @@ void pw_spd_link_deleted(const struct pw_link *link)
 {
 	struct pw_policy *policy;
 
-	LIST_FOREACH (policy, &by_device, numbered) {
+	LIST_FOREACH (policy, numbered(by_device, link->index), numbered)
 		if ((uint32_t)policy->selector.ifindex == link->index)
 			policy->device_gone = true;
-		place(policy);
-	}
+	place_of(link);
 	if (link->kind != PW_LINK_IPSEC)
 		return;
-	place_all(numbered(link->ipsec.if_id));
 	while (of_link[link->index] && (policy = TAILQ_FIRST(&of_link[link->index]->policies)))
 		leave(policy);
 	if (of_link[link->index])
@@ -467,5 +531,9 @@ void pw_spds_fini(void)
 		if (of_vrf[i])
 			owner_free(of_vrf[i]);
 	pw_bundles_collect();
-	devices_changed = false;
+	pw_vrf_set_spd_default(0);
+	if (default_spd)
+		pw_slot_free(&pw_spds, default_spd);
+	default_spd = 0;
+	default_changed = false;
 }

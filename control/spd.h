@@ -66,6 +66,9 @@ void pw_spd_rule_select(struct pw_policy_rule *rule, const struct xfrm_selector 
  */
 int pw_spd_list_build(const struct pw_spd_owner *owner, bool outward, struct pw_policy_list **list);
 
+/** The next hop of all that goes out, by address family (IPv6: 1); 0 where the list is asked. */
+void pw_spd_all(const struct pw_spd_owner *owner, uint32_t all[2]);
+
 /* ---- reverse.c ---------------------------------------------------------------------------- */
 
 /**

@@ -29,7 +29,7 @@ void pw_spd_rule_select(struct pw_policy_rule *rule, const struct xfrm_selector 
 }
 
 /* Without an SA, what is only preferred is not done; what is required has a bundle that drops. */
-static void rule_outward(struct pw_policy *policy, struct pw_policy_rule *rule)
+static void rule_outward(const struct pw_policy *policy, struct pw_policy_rule *rule)
 {
 	const struct pw_bundle *bundle = policy->bundle;
 
@@ -125,4 +125,33 @@ out:
 	free(sorted);
 	free(rules);
 	return ret;
+}
+
+static bool selects_all(const struct xfrm_selector *selector)
+{
+	return !selector->prefixlen_s && !selector->prefixlen_d && !selector->proto &&
+	       !selector->sport_mask && !selector->dport_mask;
+}
+
+void pw_spd_all(const struct pw_spd_owner *owner, uint32_t all[2])
+{
+	const struct pw_policy *firsts[2] = {NULL, NULL}, *policy;
+
+	TAILQ_FOREACH (policy, &owner->policies, in_owner) {
+		const struct pw_policy **first = &firsts[policy->selector.family == AF_INET6];
+
+		if (policy->direction == XFRM_POLICY_OUT &&
+		    (!*first || pw_policy_comes_before(policy, *first)))
+			*first = policy;
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		struct pw_policy_rule rule = {0};
+
+		if (!firsts[i] || !selects_all(&firsts[i]->selector))
+			continue;
+		rule.action = pw_spd_action(firsts[i]);
+		rule_outward(firsts[i], &rule);
+		if (rule.action == PW_POLICY_PROTECT)
+			all[i] = rule.nexthop;
+	}
 }

@@ -19,6 +19,7 @@
  *   policy.c         policies: store and order
  *   netlink_policy.c XFRM_MSG_{NEW,UPD,DEL,GET,FLUSH}POLICY, GETSPDINFO, ACQUIRE, POLEXPIRE
  *   protection.c     which policy and which SA protect the endpoint of a tunnel
+ *   acquire.c        asks for an SA that is not there
  *   spd.c            the policies of IPsec interfaces and VRFs, and what they send by (bundle.c)
  */
 
@@ -127,7 +128,7 @@ void pw_sa_policy_unlinked(struct pw_policy *policy);
 /** (sa_inside.c) Called in pw_resolve(): SAs whose policies or links changed follow. */
 void pw_sa_resolve(void);
 
-/** The wake event: takes pw_sa_notice_take() until it is empty. (sa.c; ACQUIRE by protection.c) */
+/** The wake event: takes pw_sa_notice_take() until it is empty. (sa.c; ACQUIRE by acquire.c) */
 void pw_sa_notices(void);
 void pw_protection_acquire(uint32_t endpoint);
 

@@ -157,67 +157,68 @@ static int sa_add(const struct pw_crypto_suite *suite, uint32_t spi, uint32_t fr
 	return pw_bench_message_handle(NETLINK_XFRM, nlh, "SA", suite->name);
 }
 
+/*
+ * With a site, in tunnel mode between that one and the PE, and with an if_id. Without, in
+ * transport mode, and the template leaves the addresses to the tunnel.
+ */
+static int policy_put(const struct xfrm_selector *selector, uint8_t direction, uint32_t site)
+{
+	static const char *const names[] = {
+		[XFRM_POLICY_IN] = "in", [XFRM_POLICY_OUT] = "out", [XFRM_POLICY_FWD] = "fwd"};
+	bool outward = direction == XFRM_POLICY_OUT;
+	struct xfrm_user_tmpl template = {
+		.id.proto = IPPROTO_ESP,
+		.family = AF_INET,
+		.reqid = REQID,
+		.mode = site ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT,
+		.aalgos = UINT32_MAX,
+		.ealgos = UINT32_MAX,
+		.calgos = UINT32_MAX,
+	};
+	struct xfrm_userpolicy_info *info;
+	struct nlmsghdr *nlh =
+		pw_bench_message(XFRM_MSG_NEWPOLICY, CREATE, sizeof(*info), (void **)&info);
+
+	if (site) {
+		template.saddr.a4 = htonl(outward ? PW_BENCH_PE : site);
+		template.id.daddr.a4 = htonl(outward ? site : PW_BENCH_PE);
+	}
+	info->sel = *selector;
+	info->lft = (struct xfrm_lifetime_cfg){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
+	info->dir = direction;
+	info->action = XFRM_POLICY_ALLOW;
+	mnl_attr_put(nlh, XFRMA_TMPL, sizeof(template), &template);
+	if (site)
+		mnl_attr_put_u32(nlh, XFRMA_IF_ID, PW_BENCH_IF_ID);
+	return pw_bench_message_handle(NETLINK_XFRM, nlh, "policy", names[direction]);
+}
+
 static void prefix_set(xfrm_address_t *address, uint8_t *length, bool remote)
 {
 	address->a4 = htonl(remote ? PW_BENCH_PEERS : PW_BENCH_PE);
 	*length = remote ? PREFIX_PEERS : 32;
 }
 
-/* One policy for all remote PEs; its template leaves the addresses to the tunnel. */
+/* One policy for all remote PEs. */
 static int policy_add(bool inward)
 {
-	struct xfrm_user_tmpl template = {
-		.id.proto = IPPROTO_ESP,
-		.family = AF_INET,
-		.reqid = REQID,
-		.mode = XFRM_MODE_TRANSPORT,
-		.aalgos = UINT32_MAX,
-		.ealgos = UINT32_MAX,
-		.calgos = UINT32_MAX,
-	};
-	struct xfrm_userpolicy_info *info;
-	struct nlmsghdr *nlh =
-		pw_bench_message(XFRM_MSG_NEWPOLICY, CREATE, sizeof(*info), (void **)&info);
+	struct xfrm_selector selector = {.family = AF_INET, .proto = PROTOCOL_GRE};
 
-	info->sel.family = AF_INET;
-	info->sel.proto = PROTOCOL_GRE;
-	prefix_set(&info->sel.saddr, &info->sel.prefixlen_s, inward);
-	prefix_set(&info->sel.daddr, &info->sel.prefixlen_d, !inward);
-	info->lft = (struct xfrm_lifetime_cfg){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
-	info->dir = inward ? XFRM_POLICY_IN : XFRM_POLICY_OUT;
-	info->action = XFRM_POLICY_ALLOW;
-	mnl_attr_put(nlh, XFRMA_TMPL, sizeof(template), &template);
-	return pw_bench_message_handle(NETLINK_XFRM, nlh, "policy", inward ? "in" : "out");
+	prefix_set(&selector.saddr, &selector.prefixlen_s, inward);
+	prefix_set(&selector.daddr, &selector.prefixlen_d, !inward);
+	return policy_put(&selector, inward ? XFRM_POLICY_IN : XFRM_POLICY_OUT, 0);
 }
 
 /* What an off-net site may send, and is sent: from its own /24 to anywhere, and back. */
 static int tunnel_policy_add(uint32_t i, bool inward)
 {
-	struct xfrm_user_tmpl template = {
-		.id = {.proto = IPPROTO_ESP,
-		       .daddr.a4 = htonl(inward ? PW_BENCH_PE : PW_BENCH_SITES + 1 + i)},
-		.saddr.a4 = htonl(inward ? PW_BENCH_SITES + 1 + i : PW_BENCH_PE),
-		.family = AF_INET,
-		.reqid = REQID,
-		.mode = XFRM_MODE_TUNNEL,
-		.aalgos = UINT32_MAX,
-		.ealgos = UINT32_MAX,
-		.calgos = UINT32_MAX,
-	};
-	struct xfrm_userpolicy_info *info;
-	struct nlmsghdr *nlh =
-		pw_bench_message(XFRM_MSG_NEWPOLICY, CREATE, sizeof(*info), (void **)&info);
+	struct xfrm_selector selector = {.family = AF_INET};
 
-	info->sel.family = AF_INET;
-	*(inward ? &info->sel.saddr : &info->sel.daddr) =
+	*(inward ? &selector.saddr : &selector.daddr) =
 		(xfrm_address_t){.a4 = htonl(PW_BENCH_OFF_NET + (i << 8))};
-	*(inward ? &info->sel.prefixlen_s : &info->sel.prefixlen_d) = 24;
-	info->lft = (struct xfrm_lifetime_cfg){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
-	info->dir = inward ? XFRM_POLICY_FWD : XFRM_POLICY_OUT;
-	info->action = XFRM_POLICY_ALLOW;
-	mnl_attr_put(nlh, XFRMA_TMPL, sizeof(template), &template);
-	mnl_attr_put_u32(nlh, XFRMA_IF_ID, PW_BENCH_IF_ID);
-	return pw_bench_message_handle(NETLINK_XFRM, nlh, "policy", inward ? "fwd" : "out");
+	*(inward ? &selector.prefixlen_s : &selector.prefixlen_d) = 24;
+	return policy_put(&selector, inward ? XFRM_POLICY_FWD : XFRM_POLICY_OUT,
+			  PW_BENCH_SITES + 1 + i);
 }
 
 static int flush(void)

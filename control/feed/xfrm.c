@@ -13,12 +13,14 @@
 #include "control/feed/xfrm_internal.h"
 #include "control/links.h"
 #include "control/loop.h"
+#include "control/policy.h"
 #include "lib/log.h"
 
 #define EVENT_BURST   64 /* buffers a round, so that a storm does not starve the API */
 #define SOCKET_BUFFER (4 << 20)
 #define TIMEOUT_S     2
 #define TICK_MS       1000
+#define MESSAGE_BYTES 1024
 #define LOCKDOWN      "/sys/kernel/security/lockdown"
 
 struct pw_xfrm_options pw_xfrm_options;
@@ -266,6 +268,29 @@ bool pw_xfrm_mirror_acquire(const struct pw_address *local, const struct pw_addr
 		pw_warning("the kernel cannot ask for an SA to %s: %s",
 			   pw_address_format(remote, text), strerror(ret));
 	return ret == 0 || ret == EAGAIN;
+}
+
+/**
+ * To connect a socket from an address that is not this machine's, to one that only a VRF of
+ * Pewter's has a route to, would ask for another SA or for none. But the kernel takes an acquire
+ * for its own from whoever may change policies, and tells its daemons.
+ */
+bool pw_xfrm_mirror_acquire_tunnel(const struct pw_policy *policy, const struct pw_address *source,
+				   const struct pw_address *destination)
+{
+	char buffer[MESSAGE_BYTES] __attribute__((aligned(8))) = {0};
+	char text[PW_ADDRESS_TEXT];
+	struct nlmsghdr *nlh = pw_xfrm_message(buffer, XFRM_MSG_ACQUIRE, 0);
+	int ret;
+
+	if (events_fd < 0)
+		return false;
+	pw_netlink_policy_put_acquire(nlh, policy, source, destination, policy->selector.proto, 0);
+	ret = pw_xfrm_exchange(nlh, NULL, NULL);
+	if (ret)
+		pw_warning("the kernel cannot ask for an SA to %s: %s",
+			   pw_address_format(destination, text), strerror(-ret));
+	return ret == 0;
 }
 
 /* ---- start and end ------------------------------------------------------------------------- */

@@ -50,4 +50,13 @@ void pw_xfrm_mirror_expired(struct pw_sa_detail *sa, bool hard);
 bool pw_xfrm_mirror_acquire(const struct pw_address *local, const struct pw_address *remote,
 			    uint8_t protocol);
 
+struct pw_policy;
+
+/**
+ * The same for an SA in tunnel mode between these addresses, whose packets the kernel never sees.
+ * Whether a daemon listens is not known.
+ */
+bool pw_xfrm_mirror_acquire_tunnel(const struct pw_policy *policy, const struct pw_address *source,
+				   const struct pw_address *destination);
+
 #endif

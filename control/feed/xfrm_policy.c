@@ -283,8 +283,10 @@ int pw_xfrm_default_take(const struct nlmsghdr *nlh, void *context)
 	if (nlh->nlmsg_type != XFRM_MSG_GETDEFAULT || mnl_nlmsg_get_payload_len(nlh) < sizeof(now))
 		return 0;
 	memcpy(&now, mnl_nlmsg_get_payload(nlh), sizeof(now));
-	for (uint8_t direction = XFRM_POLICY_IN; direction <= XFRM_POLICY_OUT; direction++) {
-		uint8_t action = direction == XFRM_POLICY_IN ? now.in : now.out;
+	for (uint8_t direction = XFRM_POLICY_IN; direction <= XFRM_POLICY_FWD; direction++) {
+		uint8_t action = direction == XFRM_POLICY_IN    ? now.in
+				 : direction == XFRM_POLICY_OUT ? now.out
+								: now.fwd;
 
 		if (action == defaults[direction] ||
 		    (action != XFRM_USERPOLICY_ACCEPT && action != XFRM_USERPOLICY_BLOCK))

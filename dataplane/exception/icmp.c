@@ -270,6 +270,14 @@ static bool compose6(struct rte_mbuf *error, struct rte_mbuf *mbuf, const struct
 	return true;
 }
 
+/* The label is popped here, into the customer's VRF, which has a route to the sender. */
+static bool leads_to_customer(const struct pw_packet *packet)
+{
+	uint8_t type = pw_nexthop_get(packet->nexthop)->type;
+
+	return type == PW_NEXTHOP_LOOKUP || type == PW_NEXTHOP_POLICY;
+}
+
 /*
  * A label switching hop that is not the customer's edge has no route to the sender: the error
  * follows the label, as the packet would have, and comes back from the far end (RFC 3032 2.3.2).
@@ -354,7 +362,7 @@ static struct rte_mbuf *answer(struct pw_worker *worker, struct rte_mbuf *mbuf, 
 		return NULL;
 	}
 	*edge = culprit.v6 ? EDGE_IPV6 : EDGE_IPV4;
-	if (culprit.labels && pw_nexthop_get(packet->nexthop)->type != PW_NEXTHOP_LOOKUP)
+	if (culprit.labels && !leads_to_customer(packet))
 		*edge = along_the_label(mbuf, error, &culprit);
 	if (*edge == EDGE_DROP) {
 		rte_pktmbuf_free(error);

@@ -4,6 +4,7 @@
 
 #include "dataplane/receive/ip.h"
 #include "dataplane/table/nexthop.h"
+#include "dataplane/table/policy.h"
 #include "dataplane/table/vrf.h"
 
 /**
@@ -67,15 +68,25 @@ static inline bool pw_lookup_hop(struct rte_mbuf *mbuf, bool v6)
 	return true;
 }
 
-static inline rte_edge_t pw_lookup_forward(struct rte_mbuf *mbuf, const struct pw_nexthop *nexthop,
-					   bool v6, rte_edge_t edge)
+static inline rte_edge_t pw_lookup_forward(struct rte_mbuf *mbuf, uint32_t nexthop, bool v6,
+					   rte_edge_t edge)
 {
 	if (unlikely(!pw_lookup_hop(mbuf, v6))) {
 		pw_stage_icmp(mbuf, PW_DROP_IP_TTL, PW_ICMP_TIME_EXCEEDED, 0, 0);
 		return PW_LOOKUP_ICMP;
 	}
-	pw_packet(mbuf)->nexthop = nexthop->id;
+	pw_packet(mbuf)->nexthop = nexthop;
 	return edge;
+}
+
+/* Into an IPsec interface: where its policies send everything by one SA, no stage need ask them. */
+static inline rte_edge_t pw_lookup_interface(struct rte_mbuf *mbuf,
+					     const struct pw_nexthop *nexthop, bool v6)
+{
+	uint32_t all = pw_spd_get(nexthop->spd)->all[v6];
+
+	return all ? pw_lookup_forward(mbuf, all, v6, PW_LOOKUP_TUNNEL)
+		   : pw_lookup_forward(mbuf, nexthop->id, v6, PW_LOOKUP_POLICY);
 }
 
 /* The VRF's policies come before its routes: stage `policy` looks up what has no next hop. */
@@ -134,15 +145,15 @@ static inline rte_edge_t pw_lookup_decide(struct rte_mbuf *mbuf, const struct pw
 	}
 	switch (nexthop->type) {
 	case PW_NEXTHOP_TUNNEL:
-		return pw_lookup_forward(mbuf, nexthop, v6, PW_LOOKUP_TUNNEL);
+		return pw_lookup_forward(mbuf, nexthop->id, v6, PW_LOOKUP_TUNNEL);
 	case PW_NEXTHOP_NEIGHBOUR:
-		return pw_lookup_forward(mbuf, nexthop, v6, PW_LOOKUP_ETHERNET);
+		return pw_lookup_forward(mbuf, nexthop->id, v6, PW_LOOKUP_ETHERNET);
 	case PW_NEXTHOP_LOCAL:
 		return PW_LOOKUP_LOCAL;
 	case PW_NEXTHOP_GLEAN:
-		return pw_lookup_forward(mbuf, nexthop, v6, PW_LOOKUP_RESOLVE);
+		return pw_lookup_forward(mbuf, nexthop->id, v6, PW_LOOKUP_RESOLVE);
 	case PW_NEXTHOP_POLICY:
-		return pw_lookup_forward(mbuf, nexthop, v6, PW_LOOKUP_POLICY);
+		return pw_lookup_interface(mbuf, nexthop, v6);
 	case PW_NEXTHOP_BLACKHOLE:
 		return pw_stage_drop(mbuf, PW_DROP_ROUTE_BLACKHOLE);
 	case PW_NEXTHOP_UNREACHABLE:

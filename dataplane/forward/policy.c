@@ -5,6 +5,7 @@
  * nothing gets round its policies.
  */
 #include "dataplane/forward/lookup.h"
+#include "dataplane/table/endpoint.h"
 #include "dataplane/table/policy.h"
 #include "dataplane/table/selector.h"
 
@@ -155,10 +156,34 @@ static bool is_ipsec(const struct rte_mbuf *mbuf, bool v6)
 	       (udp->dst_port == RTE_BE16(PORT_IKE) || udp->dst_port == RTE_BE16(PORT_IKE_NAT));
 }
 
-static enum pw_drop judge_inward(const struct pw_spd *spd, const struct pw_policy_rule *rule,
-				 const struct pw_sa *sa)
+/*
+ * Where no policy selects. To tunnels that end here the default of directions in and out is
+ * applied per remote end, by those policies that are about them.
+ */
+static uint8_t default_inward(struct burst *burst, unsigned int i)
 {
-	switch (rule ? rule->action : spd->in_default) {
+	const struct pw_spd *spd = burst->spds[i];
+
+	if (burst->edges[i] != PW_LOOKUP_LOCAL)
+		return spd->fwd_default;
+	if (spd->in_default == PW_POLICY_BYPASS)
+		return PW_POLICY_BYPASS;
+	switch (selector_of(burst, i)->protocol) {
+	case IPPROTO_IPIP:
+	case IPPROTO_IPV6:
+	case IPPROTO_GRE:
+	case IPPROTO_MPLS:
+		return PW_POLICY_BYPASS;
+	}
+	return spd->in_default;
+}
+
+static enum pw_drop judge_inward(struct burst *burst, unsigned int i)
+{
+	const struct pw_policy_rule *rule = burst->rules[i];
+	const struct pw_sa *sa = burst->sas[i];
+
+	switch (rule ? rule->action : default_inward(burst, i)) {
 	case PW_POLICY_BYPASS:
 		return PW_DROP_NONE;
 	case PW_POLICY_PROTECT:
@@ -188,7 +213,7 @@ static void inward(struct burst *burst)
 
 		if (!asked[i])
 			continue;
-		drop = judge_inward(burst->spds[i], burst->rules[i], burst->sas[i]);
+		drop = judge_inward(burst, i);
 		if (drop != PW_DROP_NONE)
 			burst->edges[i] = pw_stage_drop(burst->mbufs[i], drop);
 	}
@@ -220,6 +245,20 @@ static bool leaves(struct rte_mbuf *mbuf, rte_edge_t edge)
 	return false;
 }
 
+/* Where no policy selects. A bundle's endpoint is an IPsec interface's that sends all by one SA. */
+static uint8_t default_outward(const struct pw_spd *spd, struct rte_mbuf *mbuf, rte_edge_t edge)
+{
+	const struct pw_nexthop *nexthop;
+
+	if (spd->out_default == PW_POLICY_BYPASS || edge == PW_LOOKUP_POLICY)
+		return edge == PW_LOOKUP_POLICY ? spd->interface_default : spd->out_default;
+	nexthop = pw_nexthop_get(pw_packet(mbuf)->nexthop);
+	if (edge == PW_LOOKUP_TUNNEL && nexthop->type == PW_NEXTHOP_TUNNEL &&
+	    pw_endpoint_get(nexthop->endpoint)->flags & PW_ENDPOINT_IPSEC)
+		return spd->interface_default;
+	return spd->out_default;
+}
+
 static void outward(struct burst *burst)
 {
 	bool asked[PW_LOOKUP_BURST];
@@ -234,7 +273,8 @@ static void outward(struct burst *burst)
 
 		if (!asked[i])
 			continue;
-		switch (rule ? rule->action : burst->spds[i]->out_default) {
+		switch (rule ? rule->action
+			     : default_outward(burst->spds[i], burst->mbufs[i], burst->edges[i])) {
 		case PW_POLICY_BYPASS:
 			break;
 		case PW_POLICY_PROTECT:

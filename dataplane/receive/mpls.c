@@ -7,6 +7,7 @@
 
 enum edge {
 	EDGE_DROP = PW_STAGE_DROP,
+	EDGE_POLICY = PW_LOOKUP_POLICY,
 	EDGE_TUNNEL = PW_LOOKUP_TUNNEL,
 	EDGE_ETHERNET = PW_LOOKUP_ETHERNET,
 	EDGE_ICMP = PW_LOOKUP_ICMP,
@@ -101,6 +102,11 @@ static rte_edge_t towards(struct rte_mbuf *mbuf, const struct pw_nexthop *nextho
 		return EDGE_ETHERNET;
 	case PW_NEXTHOP_BLACKHOLE:
 		return pw_stage_drop(mbuf, PW_DROP_MPLS_LABEL_BLACKHOLE);
+	case PW_NEXTHOP_POLICY: /* an IPsec interface carries no labels */
+		if (packet->flags & PW_PACKET_LABELLED)
+			break;
+		packet->flags &= ~PW_PACKET_IMPOSED; /* which SA takes it is not known yet */
+		return EDGE_POLICY;
 	}
 	return pw_stage_drop(mbuf, PW_DROP_ROUTE_UNREACHABLE);
 }
@@ -216,6 +222,8 @@ static rte_edge_t act(struct rte_mbuf *mbuf, uint32_t top)
 		packet->nexthop = entry.nexthop;
 		if (nexthop->type == PW_NEXTHOP_LOOKUP)
 			packet->vrf = (uint16_t)nexthop->vrf;
+		else if (nexthop->type == PW_NEXTHOP_POLICY)
+			packet->vrf = pw_interface_get(nexthop->interface)->vrf;
 		pw_stage_icmp(mbuf, PW_DROP_MPLS_TTL, ICMP_TIME_EXCEEDED, 0, 0);
 		packet->flags |= PW_PACKET_LABELLED;
 		return EDGE_ICMP;

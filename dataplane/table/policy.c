@@ -414,7 +414,9 @@ int pw_policy_table_init(void)
 {
 	/* Who asks an SPD that went away lets nothing pass. */
 	const struct pw_spd nothing = {.out_default = PW_POLICY_DISCARD,
-				       .in_default = PW_POLICY_DISCARD};
+				       .in_default = PW_POLICY_DISCARD,
+				       .fwd_default = PW_POLICY_DISCARD,
+				       .interface_default = PW_POLICY_DISCARD};
 
 	return pw_slots_init(&pw_spds, "SPDs", PW_SPDS, sizeof(struct pw_spd), &nothing);
 }

@@ -58,9 +58,16 @@ struct pw_policy_list; /* policy.c */
 struct pw_spd {
 	const struct pw_policy_list *out; /* SPD-O; NULL: empty */
 	const struct pw_policy_list *in;  /* SPD-I: of XFRM's directions in and fwd; NULL: empty */
-	uint8_t out_default;              /* enum pw_policy_action, where no policy selects: */
-	uint8_t in_default;               /* BYPASS or DISCARD */
-	uint8_t pad[46];
+	/* Where no policy selects, BYPASS or DISCARD: */
+	uint8_t out_default;
+	uint8_t in_default;        /* of what is for this PE */
+	uint8_t fwd_default;       /* of what passes through */
+	uint8_t interface_default; /* outward, where another SPD is asked next: of the IPsec
+				    * interface, or of the VRF, that it goes into */
+	/* Of an IPsec interface: where the first rule of IPv4, IPv6 selects all and protects, its
+	 * next hop, and nobody need ask the list. 0: it is to be asked. */
+	uint32_t all[2];
+	uint8_t pad[36];
 };
 static_assert(sizeof(struct pw_spd) == 64, "one cache line");
 

@@ -17,6 +17,7 @@
 struct pw_vrf *pw_vrfs[PW_VRFS];
 
 static struct pw_lpm_arena *arena;
+static uint32_t spd_default;
 
 /* Linux table -> index. Tables are few and looked for by the control thread only. */
 static int table_find(uint32_t table)
@@ -47,6 +48,7 @@ static int vrf_create(int index, uint32_t table)
 	if (!vrf)
 		return -ENOMEM;
 	vrf->table = table;
+	vrf->spd = spd_default;
 	vrf->lpm4 = pw_lpm_create(arena, 32);
 	vrf->lpm6 = pw_lpm_create(arena, 128);
 	if (!vrf->lpm4 || !vrf->lpm6) {
@@ -86,6 +88,7 @@ void pw_vrf_table_fini(void)
 			vrf_destroy(pw_vrfs[i], 1);
 		pw_vrfs[i] = NULL;
 	}
+	spd_default = 0;
 	pw_retire_drain();
 	pw_lpm_arena_destroy(arena);
 	arena = NULL;
@@ -168,6 +171,7 @@ int pw_vrf_set_spd(uint16_t index, uint32_t spd)
 
 	if (index >= PW_VRFS || !pw_vrfs[index])
 		return -ENOENT;
+	spd = spd ? spd : spd_default;
 	if (pw_vrfs[index]->spd == spd)
 		return 0;
 	vrf = vrf_copy(pw_vrfs[index]);
@@ -176,6 +180,20 @@ int pw_vrf_set_spd(uint16_t index, uint32_t spd)
 	vrf->spd = spd;
 	vrf_replace(index, vrf);
 	return 0;
+}
+
+int pw_vrf_set_spd_default(uint32_t spd)
+{
+	uint32_t old = spd_default;
+	int ret = 0;
+
+	spd_default = spd;
+	for (uint16_t i = 0; i < PW_VRFS && !ret; i++)
+		if (pw_vrfs[i] && pw_vrfs[i]->spd == old)
+			ret = pw_vrf_set_spd(i, spd);
+	if (ret)
+		spd_default = old;
+	return ret;
 }
 
 static struct pw_lpm *vrf_lpm(uint16_t index, int family)

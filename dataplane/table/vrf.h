@@ -49,8 +49,17 @@ void pw_vrf_free(uint16_t vrf);
 /** Source addresses of ICMP errors where the ingress interface has none. 0 or -ENOMEM. */
 int pw_vrf_set_icmp_source(uint16_t vrf, uint32_t source4, const uint8_t source6[16]);
 
-/** Policies of what is looked up in a VRF: an id in pw_spds, 0 = none. 0, -ENOENT or -ENOMEM. */
+/**
+ * Policies of what is looked up in a VRF: an id in pw_spds, 0 = none of its own. 0, -ENOENT or
+ * -ENOMEM.
+ */
 int pw_vrf_set_spd(uint16_t vrf, uint32_t spd);
+
+/**
+ * Policies of VRFs that have none of their own, those that come later among them; 0 = none at all.
+ * 0, or -ENOMEM: some have them, and it is to be tried again.
+ */
+int pw_vrf_set_spd_default(uint32_t spd);
 
 /**
  * Route -> next hop, see lib/lpm.h for arguments and errors.

@@ -22,6 +22,21 @@ def missing():
     return None if shutil.which('vtysh') else 'no vtysh'
 
 
+def ospf(interface, address, redistribute, *networks):
+    """What ospfd of a configuration needs: one neighbour, found in a second, lost in four."""
+    return f'''
+interface {interface}
+ ip ospf hello-interval 1
+ ip ospf dead-interval 4
+ ip ospf network point-to-point
+!
+router ospf
+ ospf router-id {address}
+ timers throttle spf 0 50 200
+ redistribute {redistribute}
+''' + ''.join(f' network {network} area 0\n' for network in networks) + '!\n'
+
+
 class Frr:
     """zebra and some other daemons with one configuration. FRR keeps to a folder of its own."""
 

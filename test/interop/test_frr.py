@@ -24,27 +24,15 @@ link set ce up
 address add 10.1.0.1/24 dev ce
 '''
 
-OSPF = '''
-frr defaults traditional
-hostname {name}
-{more}
-interface {interface}
- ip ospf hello-interval 1
- ip ospf dead-interval 4
- ip ospf network point-to-point
-!
-router ospf
- ospf router-id {address}
- timers throttle spf 0 50 200
- redistribute connected
- network 192.0.2.0/30 area 0
-!
-'''
-
 # The part that docs/fpm.md shows.
 FPM = '''
 fpm address 127.0.0.1
 '''
+
+
+def configuration(name, interface, address, more=''):
+    return (f'frr defaults traditional\nhostname {name}\n{more}' +
+            frr.ospf(interface, address, 'connected', '192.0.2.0/30'))
 
 
 def hops(daemon, prefix):
@@ -78,12 +66,9 @@ def build(lab):
     nodes['p'].ip('route', 'add', '10.1.0.0/24', 'via', '192.0.2.1', 'metric', '500')
     nodes['ce'].ip('address', 'add', '10.1.0.2/24', 'dev', 'eth0')
     nodes['ce'].ip('route', 'add', 'default', 'via', '10.1.0.1')
-    path = os.path.join(lab.folder, 'pe.batch')
-    with open(path, 'w') as file:
-        file.write(BATCH)
-    lab.p = Frr(nodes['p'], OSPF.format(name='p', interface='pe', address='192.0.2.2', more=''),
+    lab.p = Frr(nodes['p'], configuration('p', 'pe', '192.0.2.2'),
                 ('zebra', 'staticd', 'ospfd')).start()
-    return path
+    return lab.write('pe.batch', BATCH)
 
 
 def start(lab, path, *options):
@@ -92,8 +77,8 @@ def start(lab, path, *options):
 
 
 def pe_frr(lab, fpm_on=True, more=''):
-    return Frr(lab.nodes['pe'], OSPF.format(name='pe', interface='core', address='192.0.2.1',
-                                            more=(FPM if fpm_on else '') + more),
+    return Frr(lab.nodes['pe'], configuration('pe', 'core', '192.0.2.1',
+                                              (FPM if fpm_on else '') + more),
                ('zebra', 'staticd', 'ospfd'), ('dplane_fpm_nl',) if fpm_on else ()).start()
 
 

@@ -221,13 +221,6 @@ def routes(daemon, table=10):
     return ' '.join(text.split())
 
 
-def write(lab, name, text):
-    path = os.path.join(lab.folder, name)
-    with open(path, 'w') as file:
-        file.write(text)
-    return path
-
-
 def build(lab):
     for name in ('ce1', 'pe', 'pe2', 'ce2'):
         lab.node(name)
@@ -238,7 +231,7 @@ def build(lab):
         customer(nodes[f'ce{number}'], number)
     ports = [f'{name}={DRIVER}:{name}' for name in ('core', 'ce')]
     lab.pe2 = lab.daemon(nodes['pe2'], ports, cpu=1 % os.cpu_count(), batch=[
-        write(lab, 'pe2.batch', PE2), write(lab, 'pe2.mpls', PE2_LABELS)])
+        lab.write('pe2.batch', PE2), lab.write('pe2.mpls', PE2_LABELS)])
     lab.guest = Linux(nodes['pe'])
     lab.guest.boot()
     nodes['pe'].ip('address', 'add', '192.168.100.2/24', 'dev', 'wire')
@@ -247,7 +240,7 @@ def build(lab):
     maps = []
     for name in ('mgre0', 'cust', 'far'):
         maps += ['--fpm-interface', f'{lab.guest.ifindex(name)}={name}']
-    lab.pe = lab.daemon(nodes['pe'], ports, batch=[write(lab, 'pe.batch', PE)], options=[
+    lab.pe = lab.daemon(nodes['pe'], ports, batch=[lab.write('pe.batch', PE)], options=[
         '--fpm=192.168.100.2', '--fpm-hold', str(HOLD), *maps])
     lab.speaker = frr.Frr(nodes['pe'], SPEAKER, ('bgpd',))
     lab.speaker.start()

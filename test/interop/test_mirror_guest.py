@@ -12,6 +12,7 @@ build/mirror-guest (two minutes); pewterd is put into it at every run.
 """
 import argparse
 import base64
+import functools
 import glob
 import json
 import os
@@ -21,7 +22,12 @@ import subprocess
 import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'lab'))
+from lab import TOP, Results, expect, run, tunnel_batch, wait_for  # noqa: E402
+
+wait_for = functools.partial(wait_for, interval=0.3)  # each look costs the guest time
+
 LAB = os.path.join(os.path.dirname(TOP), 'shared', 'lab', 'linux-pe')
 GUEST = os.environ.get('PW_MIRROR_GUEST') or os.path.join(TOP, 'build', 'mirror-guest')
 NAME = 'pwmirror'
@@ -63,17 +69,6 @@ ip -n peer -f mpls route add 200 dev cust
 ip -n peer route add 10.1.0.0/24 table 10 encap mpls 100 dev gre1
 '''
 
-BATCH = f'''link set core up
-address add {PE}/32 dev lo
-route add {PEER}/32 via 192.0.2.2
-link add gre1 type gre local {PE} remote {PEER} ttl 64
-link set gre1 up
-link add cust type vrf table 10
-link set cust up
-link set ce master cust up
-address add 10.1.0.1/24 dev ce
-route add 10.2.0.0/24 table 10 encap mpls 200 dev gre1
-'''
 LABELS = 'route add 100 dev cust\n'
 
 SWANCTL = '''
@@ -118,24 +113,6 @@ charon {{
         knl = 2 }} }}
 }}
 '''
-
-
-class Failed(Exception):
-    """A case failed, and this is why."""
-
-
-def expect(true, why):
-    if not true:
-        raise Failed(why)
-
-
-def run(*command, check=True, timeout=60, **more):
-    done = subprocess.run([str(word) for word in command], text=True, capture_output=True,
-                          timeout=timeout, check=False, **more)
-    if check and done.returncode != 0:
-        raise Failed(f'{" ".join(map(str, command))[:200]}: '
-                     f'{(done.stdout + done.stderr).strip()[-800:]}')
-    return done
 
 
 # ---- the guest ---------------------------------------------------------------------------------
@@ -190,9 +167,8 @@ def install(build):
 def sh(text, check=True, timeout=60):
     done = run('/usr/bin/python3', os.path.join(GUEST, 'vmctl.py'), NAME, '-t', timeout,
                input=text, env=ENVIRONMENT, timeout=timeout + 10, check=False)
-    if check and done.returncode != 0:
-        raise Failed(f'in the guest: {text.strip()[:200]}: '
-                     f'{(done.stdout + done.stderr).strip()[-800:]}')
+    expect(not check or done.returncode == 0,
+           f'in the guest: {text.strip()[:200]}: {done.stdout.strip()[-800:]}')
     return done.stdout
 
 
@@ -203,17 +179,6 @@ def boot():
 
 def stop():
     run('./run.sh', '-k', NAME, cwd=GUEST, env=ENVIRONMENT, check=False)
-
-
-def wait_for(true, seconds, what):
-    end = time.monotonic() + seconds
-    while True:
-        got = true()
-        if got:
-            return got
-        if time.monotonic() > end:
-            raise Failed(f'{what}: not within {seconds} s')
-        time.sleep(0.3)
 
 
 # ---- what runs in it ---------------------------------------------------------------------------
@@ -316,7 +281,7 @@ def setup(lab):
     sh(NETWORK)
     if lab.record:
         record_start()
-    write('/tmp/pe.batch', BATCH)
+    write('/tmp/pe.batch', tunnel_batch(PE, PEER))
     write('/tmp/pe.mpls', LABELS)
     pewterd_start()
     charon_start('peer', PEER, PE, start='none')
@@ -503,20 +468,16 @@ def main():
     if not os.path.exists(os.path.join(GUEST, 'rootfs')):
         print('skip the XFRM mirror in a guest: no image (--make makes one)')
         return 0
-    failed = 0
+    results = Results()
     try:
         setup(lab)
         for name, case, *arguments in CASES:
-            try:
-                print(f'ok   {name}', case(lab, *arguments) or '', flush=True)
-            except Failed as error:
-                failed += 1
-                print(f'FAIL {name}: {error}', flush=True)
+            results.check(name, case, lab, *arguments)
         if lab.record:
             record_end(lab.record)
     finally:
         stop()
-    return 1 if failed else 0
+    return results.status()
 
 
 if __name__ == '__main__':

@@ -61,7 +61,7 @@ def expect(condition, text):
         raise AssertionError(text)
 
 
-def wait_for(condition, seconds=10.0, what='the condition'):
+def wait_for(condition, seconds=10.0, what='the condition', interval=0.05):
     """Polls until condition() is true; returns what it returned."""
     end = time.monotonic() + seconds
     while True:
@@ -70,7 +70,7 @@ def wait_for(condition, seconds=10.0, what='the condition'):
             return value
         if time.monotonic() > end:
             raise AssertionError(f'{what}: not within {seconds} s')
-        time.sleep(0.05)
+        time.sleep(interval)
 
 
 def run(*command, check=True, timeout=60, **options):
@@ -239,6 +239,13 @@ class Lab:
             node.run('ethtool', '-K', name, 'tx', 'off', 'txvlan', 'off')
             node.ip('link', 'set', name, 'mtu', mtu, 'up')
 
+    def write(self, name, text):
+        """A file in the lab's folder; returns its path."""
+        path = os.path.join(self.folder, name)
+        with open(path, 'w') as file:
+            file.write(text)
+        return path
+
     def daemon(self, node, ports, **options):
         daemon = Daemon(node, ports, **options)
         self.daemons.append(daemon)
@@ -257,6 +264,24 @@ class Lab:
         for node in self.nodes.values():
             run('ip', 'netns', 'del', node.ns, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+# ---- one PE, one customer ------------------------------------------------------------------
+
+def tunnel_batch(local, remote):
+    """The start-up file of a PE with a customer at port ce, whose other site is behind a GRE tunnel
+    that ends at remote, and has label 200 there."""
+    return f'''link set core up
+address add {local}/32 dev lo
+route add {remote}/32 via 192.0.2.2
+link add gre1 type gre local {local} remote {remote} ttl 64
+link set gre1 up
+link add cust type vrf table 10
+link set cust up
+link set ce master cust up
+address add 10.1.0.1/24 dev ce
+route add 10.2.0.0/24 table 10 encap mpls 200 dev gre1
+'''
 
 
 # ---- the topology of scripts/quickstart ----------------------------------------------------

@@ -64,21 +64,6 @@ socket {folder}/pe{n}.sock
 control {folder}/pe{n}.bgp
 '''
 
-OSPF = '''
-interface {interface}
- ip ospf hello-interval 1
- ip ospf dead-interval 4
- ip ospf network point-to-point
-!
-router ospf
- ospf router-id {address}
- timers throttle spf 0 50 200
- redistribute static
- network 192.0.2.4/30 area 0
- network 192.0.2.8/29 area 0
-!
-'''
-
 # docs/bgp.md shows this configuration.
 SPEAKER = '''
 router bgp 65000
@@ -130,13 +115,6 @@ REMOTES = {2: ('192.0.2.2', '192.0.2.1', '192.0.2.1'), 3: ('192.0.2.10', '192.0.
            4: ('192.0.2.14', '192.0.2.13', '192.0.2.5')}  # address, gateway, reflector
 
 
-def write(lab, name, text):
-    path = os.path.join(lab.folder, name)
-    with open(path, 'w') as file:
-        file.write(text)
-    return path
-
-
 def wires(lab):
     for name in ('red1', 'pe1', 'p', 'pe2', 'pe3', 'pe4', 'red2'):
         lab.node(name)
@@ -168,8 +146,8 @@ def remote_bgp(lab, number):
 def remote(lab, number):
     address, gateway, _ = REMOTES[number]
     node = lab.nodes[f'pe{number}']
-    batch = write(lab, f'pe{number}.batch', REMOTE.format(n=number, address=address,
-                                                         gateway=gateway))
+    batch = lab.write(f'pe{number}.batch',
+                      REMOTE.format(n=number, address=address, gateway=gateway))
     daemon = lab.daemon(node, ['core=af_xdp:core', 'ce=af_xdp:ce'], batch=[batch],
                         cpu=number % os.cpu_count())
     setattr(lab, f'pe{number}', daemon)
@@ -187,19 +165,23 @@ def pe1_config(lab):
                          'password between-us')
 
 
+def ospf(interface, address):
+    return frr.ospf(interface, address, 'static', '192.0.2.4/30', '192.0.2.8/29')
+
+
 def build(lab):
     wires(lab)
     pe1 = lab.nodes['pe1']
     lab.pe1 = lab.daemon(pe1, ['c2=af_xdp:c2', 'core=af_xdp:core', 'ce=af_xdp:ce'],
-                         batch=[write(lab, 'pe1.batch', PE1)])
+                         batch=[lab.write('pe1.batch', PE1)])
     pe1.ip('address', 'add', '169.254.254.1/30', 'dev', 'lo')
     # The kernel asks neighbours for Pewter: this often, so long, so many times.
     pe1.run('sysctl', '-qw', 'net.ipv4.neigh.c2.base_reachable_time_ms=300',
             'net.ipv4.neigh.c2.delay_first_probe_time=0', 'net.ipv4.neigh.c2.retrans_time_ms=100',
             'net.ipv4.neigh.c2.ucast_solicit=2', 'net.ipv4.neigh.c2.mcast_solicit=2')
-    lab.p_frr = frr.Frr(lab.nodes['p'], OSPF.format(interface='pe1', address='192.0.2.6') +
-                        P_ROUTES, ('zebra', 'staticd', 'ospfd')).start()
-    lab.frr = frr.Frr(pe1, OSPF.format(interface='core', address='192.0.2.5') + SPEAKER,
+    lab.p_frr = frr.Frr(lab.nodes['p'], ospf('pe1', '192.0.2.6') + P_ROUTES,
+                        ('zebra', 'staticd', 'ospfd')).start()
+    lab.frr = frr.Frr(pe1, ospf('core', '192.0.2.5') + SPEAKER,
                       ('zebra', 'staticd', 'ospfd', 'bgpd')).start()
     for number in REMOTES:
         remote(lab, number)
@@ -325,20 +307,21 @@ def tracked(lab, address):
     expect(why in shown, shown)
 
 
-def link_cut(lab):
-    pe2 = lab.nodes['pe2']
-    lab.back = lambda: pe2.ip('link', 'set', 'core', 'up')
-    said = away(lab, '10.50.0.0/24', lambda: pe2.ip('link', 'set', 'core', 'down'), 0.5)
-    tracked(lab, '192.0.2.2')
+def cut(lab, name, interface, prefix, most, remote):
+    """The node's link goes, and with it the remote PE that the prefix is behind."""
+    node = lab.nodes[name]
+    lab.back = lambda: node.ip('link', 'set', interface, 'up')
+    said = away(lab, prefix, lambda: node.ip('link', 'set', interface, 'down'), most)
+    tracked(lab, remote)
     return said
+
+
+def link_cut(lab):
+    return cut(lab, 'pe2', 'core', '10.50.0.0/24', 0.5, '192.0.2.2')
 
 
 def far_link_cut(lab):
-    p = lab.nodes['p']
-    lab.back = lambda: p.ip('link', 'set', 'pe4', 'up')
-    said = away(lab, '10.60.0.0/24', lambda: p.ip('link', 'set', 'pe4', 'down'), 2)
-    tracked(lab, '192.0.2.14')
-    return said
+    return cut(lab, 'p', 'pe4', '10.60.0.0/24', 2, '192.0.2.14')
 
 
 def silent(lab):

@@ -97,12 +97,12 @@ def show_counters(lab):
         ports = {port['ifname']: port for port in shown(lab.pe1, 'ports')}
         stages = {stage['stage']: stage['packets'] for stage in shown(lab.pe1, 'stages')}
         return (ports['ce-red']['rx']['packets'], ports['core']['tx']['packets'],
-                ports['ce-red']['interface']['rx_packets'], stages['tunnel-output'])
+                ports['ce-red']['interface']['rx_packets'], stages['ethernet-input'])
 
     before = numbers()
     lab.nodes['red1'].ping('10.2.0.2', count=5)
     after = numbers()
-    for name, old, new in zip(('rx', 'tx', 'interface rx', 'tunnel-output'), before, after):
+    for name, old, new in zip(('rx', 'tx', 'interface rx', 'ethernet-input'), before, after):
         expect(new - old >= 5, f'{name}: {old} -> {new}')
 
 

@@ -10,25 +10,13 @@ import signal
 import sys
 import time
 
-from lab import BUILD, Lab, Results, expect, run, wait_for
+from lab import BUILD, Lab, Results, expect, run, tunnel_batch, wait_for
 
 A, B = '10.255.0.1', '10.255.0.2'
 TMPL = 'tmpl proto esp mode transport'
 OUT = f'src {A}/32 dst {B}/32 proto gre dir out'
 IN = f'src {B}/32 dst {A}/32 proto gre dir in'
 MANY = 12000
-
-BATCH = f'''link set core up
-address add {A}/32 dev lo
-route add {B}/32 via 192.0.2.2
-link add gre1 type gre local {A} remote {B} ttl 64
-link set gre1 up
-link add cust type vrf table 10
-link set cust up
-link set ce master cust up
-address add 10.1.0.1/24 dev ce
-route add 10.2.0.0/24 table 10 encap mpls 200 dev gre1
-'''
 
 # By this kernel only: `ip xfrm state allocspi` in words that it takes without the algorithms.
 LARVA = f'xfrm state allocspi src {B} dst {A} proto esp reqid 1 mode transport min 0x1000 max 0x1fff'
@@ -48,9 +36,7 @@ class Mirror:
         self.pe.ip('route', 'add', f'{B}/32', 'via', '192.0.2.2', 'src', A)
         # One is there before pewterd is.
         self.xfrm(f'policy add {IN} {TMPL} reqid 1')
-        batch = os.path.join(lab.folder, 'pe.batch')
-        with open(batch, 'w') as file:
-            file.write(BATCH)
+        batch = lab.write('pe.batch', tunnel_batch(A, B))
         self.daemon = lab.daemon(self.pe, ['core=af_packet:core', 'ce=af_packet:ce'],
                                  batch=[batch], options=options)
 
@@ -127,8 +113,11 @@ class Mirror:
         self.xfrm('policy setdefault out block')
         wait_for(lambda: re.search(r'out:\s+block', ours()), 5, 'the default')
         expect(re.search(r'in:\s+accept', ours()), ours())
-        self.xfrm('policy setdefault out accept')
-        wait_for(lambda: re.search(r'out:\s+accept', ours()), 5, 'the default')
+        self.xfrm('policy setdefault out accept fwd block')
+        wait_for(lambda: re.search(r'fwd:\s+block', ours()), 5, 'the default')
+        expect(re.search(r'out:\s+accept', ours()), ours())
+        self.xfrm('policy setdefault fwd accept')
+        wait_for(lambda: re.search(r'fwd:\s+accept', ours()), 5, 'the default')
 
     def larvae(self):
         """They are in the kernel's dumps, without keys: not Pewter's, and not worth a word."""
@@ -221,6 +210,40 @@ def filtered():
         mirror.have(('out', 'protect', 5))
 
 
+def tunnel_mode():
+    """A packet of a VRF that a policy in tunnel mode selects makes the kernel ask its daemon, once."""
+    with Lab() as lab:
+        mirror = Mirror(lab, ['--xfrm-mirror=if_id=7,interval=1'])
+        for line in ('link add ipsec7 type xfrm if_id 7', 'link set ipsec7 master cust',
+                     'link set ipsec7 up', 'route add 10.9.0.0/16 table 10 dev ipsec7'):
+            mirror.daemon.ip(*line.split())
+        mirror.xfrm('policy add src 10.1.0.0/24 dst 10.9.0.0/16 dir out if_id 7 '
+                    f'tmpl src {A} dst 203.0.113.7 proto esp reqid 9 mode tunnel')
+        mirror.have(('out', 'protect', 0))
+        path = os.path.join(lab.folder, 'acquire')
+        with open(path, 'w') as file:
+            monitor = mirror.pe.start('ip', 'xfrm', 'monitor', 'acquire', stdout=file, stderr=file)
+
+        def heard():
+            with open(path) as file:
+                return file.read()
+
+        time.sleep(1)
+        mirror.ce.ping('10.9.0.1', count=5, check=False)
+        wait_for(lambda: 'acquire proto esp' in heard(), 5, 'ACQUIRE')
+        mirror.ce.ping('10.9.0.1', count=5, check=False)
+        monitor.send_signal(signal.SIGTERM)
+        monitor.wait(5)
+        said = heard()
+        expect(said.count('acquire proto esp') == 1, said)
+        for words in ('sel src 10.1.0.0/24 dst 10.9.0.0/16', f'tmpl src {A} dst 203.0.113.7',
+                      'reqid 9 mode tunnel', 'if_id 0x7'):
+            expect(words in said, said)
+        expect(mirror.daemon.drop('sa-none') == 10, mirror.daemon.drop('sa-none'))
+        larva = json.loads(mirror.daemon.ctl('-j', 'show', 'sas').stdout)
+        expect(len(larva) == 1 and larva[0]['dst'] == '203.0.113.7', larva)
+
+
 def main():
     results = Results()
     with Lab() as lab:
@@ -234,6 +257,7 @@ def main():
             results.check(name, getattr(mirror, name))
         results.check('ends in order', lambda: expect(mirror.daemon.stop() == 0, 'status'))
     results.check('a filter', filtered)
+    results.check('tunnel mode', tunnel_mode)
     results.check('options', options_refused)
     return results.status()
 

@@ -69,6 +69,9 @@ SAME = [
     'getdefault',
     'setdefault in accept out accept',
     'getdefault',
+    'setdefault fwd block',
+    'getdefault',
+    'setdefault fwd accept',
     'deleteall dir in',
     'list',
     'deleteall',
@@ -93,7 +96,6 @@ REFUSED = [
     (f'add {A_B} dir out limit time-use-hard 10 {TMPL}', r'since its first use'),
     (f'add {A_B} dir out tmpl src 10.255.0.9 dst 10.255.0.2 proto esp mode transport',
      r"template's source address is none"),
-    ('setdefault fwd block', r'fwd block'),
     ('set hthresh4 16 16', r'no other threshold'),
 ]
 

@@ -66,18 +66,22 @@ def test_from_one_vrf_into_another():
 
 
 def test_vrf_that_went():
-    """Policies and the default that they brought along go with their VRF, not to the next one."""
+    """Policies go with their VRF, not to the next one with its number; the default is of all."""
     add = "link add green type vrf table 30\nlink set green up\n"
-    pe().ip(add + of_vrf("green", "out", "10.0.0.0/8", "10.9.0.0/16")
-            + "\nxfrm policy setdefault out block")
+    pe().ip(add + of_vrf("green", "out", "10.0.0.0/8", "10.30.0.0/16", action="action block"))
     try:
         pe().ip("link delete green")
         pe().wait(50)  # its number is free again
         pe().ip(add + "link set core2 master green\naddr add 10.30.0.1/24 dev core2\n"
-                "neigh add 10.30.0.2 lladdr 02:00:00:00:30:02 dev core2 nud permanent\n"
-                "xfrm policy setdefault out block")
+                "neigh add 10.30.0.2 lladdr 02:00:00:00:30:02 dev core2 nud permanent")
         packet = udp("10.30.0.9", "10.30.0.2")
         frame = bytes(Ether(src=port_mac(CORE2), dst="02:00:00:00:30:02") / hop(packet))
+        pe().expect(CORE2, ether(CORE2, "02:00:00:00:30:09", packet), [(CORE2, frame)])
+        pe().ip("xfrm policy setdefault out block\nlink delete green")
+        pe().wait(50)
+        pe().ip(add + "link set core2 master green")
+        pe().refuses(CORE2, ether(CORE2, "02:00:00:00:30:09", packet), "policy-block")
+        pe().ip("xfrm policy setdefault out accept")
         pe().expect(CORE2, ether(CORE2, "02:00:00:00:30:09", packet), [(CORE2, frame)])
     finally:
         pe().ip("xfrm policy setdefault out accept\nlink delete green")

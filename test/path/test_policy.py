@@ -10,9 +10,10 @@ import sys
 from scapy.layers.inet6 import (IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, PadN)
 
 from pewter import main
+from ipsec import GCM, Sa
 from test_tunnel_mode_out import CE4, configure, opened, passes, pe, policy, tunnel
-from topology import (CORE, ICMP, IP, PE1, RED, STARTED, TCP, UDP, ICMPv6EchoRequest, IPv6, Raw,  # noqa: F401
-                      from_red, udp, udp6)
+from topology import (BLUE, CORE, GRE, ICMP, IP, MPLS, PE1, PE2, RED, STARTED, TCP, UDP,  # noqa: F401
+                      ICMPv6EchoRequest, IPv6, Raw, from_blue, from_core, from_red, hop, to_red, udp, udp6)
 
 FAR4, FAR6 = "10.2.%d.%d", "2001:db8:2::%x:%x"
 
@@ -111,6 +112,90 @@ def test_icmp_types():
     bypassed(echo / ICMP(type=0) / Raw(b"x" * 40))
     bypassed(echo / TCP(sport=8, dport=0))
     passes(IPv6(src="2001:db8:1::2", dst="2001:db8:2::2", hlim=60) / ICMPv6EchoRequest(), sa, 2)
+
+
+ALL = "src 0.0.0.0/0 dst 0.0.0.0/0 dev %s dir %s"
+PING = IP(src="10.1.0.2", dst="10.1.0.1", ttl=60) / ICMP() / Raw(b"x" * 40)
+
+
+def answered(by=RED):
+    sent, drops = pe().exchange(by, (from_red if by == RED else from_blue)(PING))
+    assert not drops and len(sent) == 1 and sent[0][0] == by and IP(sent[0][1][14:])[ICMP].type == 0
+
+
+def to_customer():
+    """A packet from a remote PE, by its label red's."""
+    packet = IP(src="10.2.0.2", dst="10.1.0.2", ttl=60) / UDP(sport=1, dport=2) / Raw(b"x" * 40)
+    return (from_core(IP(src=PE2, dst=PE1, ttl=60) / GRE(proto=0x8847) / MPLS(label=200, s=1, ttl=60)
+                      / packet), [to_red(hop(packet))])
+
+
+def test_default_outward():
+    """`setdefault out block` closes VRFs that have policies, and those that have none."""
+    sa = tunnel(if_id=0, reqid=1)
+    in_interface = tunnel(spi=0x4299)
+    configure(of_red("10.2.9.0/24"), sa.words(), policy(), in_interface.words())
+    labelled = to_customer()
+    pe().expect(CORE, *labelled)
+    pe().ip("xfrm policy setdefault out block")
+    try:
+        passes(udp(destination="10.2.9.2"), sa, 1)
+        passes(udp(destination="10.9.0.2"), in_interface, 1)  # its own policies say so
+        for by, frame in ((RED, from_red(udp())), (BLUE, from_blue(udp())), (CORE, labelled[0]),
+                          (RED, from_red(PING))):
+            pe().refuses(by, frame, "policy-block")
+        pe().ip("link add late type vrf table 77\nlink set late up\nlink set blue0 master late")
+        pe().refuses(BLUE, from_blue(udp()), "policy-block")
+        pe().ip("link set blue0 master blue\nlink delete late")
+        # The tunnel between the PEs is closed as well: it takes what is protected, or a bypass.
+        pe().ip("xfrm policy add %s" % ALL % ("red", "out"))
+        pe().refuses(RED, from_red(udp()), "policy-block")
+        pe().ip("xfrm policy add src %s dst %s proto gre dir out" % (PE1, PE2))
+        bypassed(udp())
+        answered()
+        pe().expect(CORE, *labelled)
+        # The last policy of a VRF does not take the default along.
+        pe().ip("xfrm policy delete %s\nxfrm policy delete src 0.0.0.0/0 dst 10.2.9.0/24 dev red dir out"
+                % ALL % ("red", "out"))
+        pe().refuses(CORE, labelled[0], "policy-block")
+    finally:
+        pe().ip("xfrm policy setdefault out accept")
+    configure()
+    bypassed(udp())
+    pe().expect(CORE, *labelled)
+
+
+def test_default_inward():
+    """`fwd block` is about what passes through, `in block` about what is for the PE."""
+    site = Sa(GCM, CE4, PE1, 0x4300, seed=9, reqid=42, mode="tunnel", more="flag af-unspec if_id 42")
+    configure(policy(CE4, PE1, direction="in", source="10.9.0.0/16", far="0.0.0.0/0"), site.words())
+    labelled = to_customer()
+    from_site = IP(src="10.9.0.2", dst="10.1.0.2", ttl=60) / UDP(sport=1, dport=2) / Raw(b"x" * 40)
+    pe().ip("xfrm policy setdefault fwd block")
+    try:
+        for by, frame in ((RED, from_red(udp())), (BLUE, from_blue(udp())), (CORE, labelled[0])):
+            pe().refuses(by, frame, "policy-block")
+        answered()
+        answered(BLUE)
+        # What an SA carries was let in by its interface's policies.
+        pe().expect(CORE, from_core(site.packet(bytes(from_site), 1, next_header=4)), [to_red(hop(from_site))])
+        pe().ip("xfrm policy add %s" % ALL % ("red", "fwd"))
+        bypassed(udp())
+        pe().expect(CORE, *labelled)
+        pe().refuses(BLUE, from_blue(udp()), "policy-block")
+        pe().ip("xfrm policy setdefault fwd accept in block")
+        answered()  # directions in and fwd are one list
+        pe().refuses(BLUE, from_blue(PING), "policy-block")
+        pe().expect(CORE, from_core(site.packet(bytes(from_site), 2, next_header=4)), [to_red(hop(from_site))])
+        pe().refuses(CORE, labelled[0], "policy-block")  # the tunnel is closed, by its own policies
+        pe().ip("xfrm policy add src %s dst %s proto gre dir in" % (PE2, PE1))
+        pe().expect(CORE, *labelled)
+        sent, drops = pe().exchange(BLUE, from_blue(udp()))
+        assert not drops and len(sent) == 1, (drops, sent)
+    finally:
+        pe().ip("xfrm policy setdefault in accept fwd accept")
+    configure()
+    answered(BLUE)
 
 
 def test_in_clear():

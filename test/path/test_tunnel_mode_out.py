@@ -5,6 +5,7 @@ selected by a policy of the VRF, and leaves to an off-net site as ESP.
 """
 
 import itertools
+import json
 import re
 import struct
 import subprocess
@@ -14,7 +15,8 @@ from icmp import check4, check6
 from ipsec import AEADS, FLUSH, GCM, GRE4, KINDS, PAIRS, Monitor, Sa
 from pewter import Refused, main
 from topology import (BLUE, CORE, CORE2, ICMP, IP, MGRE, P2, P3, PE1, PE1_6, PE2, RED, STARTED, TCP, UDP,
-                      VPN, Ether, IPv6, Lazy, from_blue, from_core, from_red, hop, port_mac, to_red, udp, udp6)
+                      VPN, Ether, IPv6, Lazy, from_blue, from_core, from_red, gre_from, hop, label, port_mac,
+                      to_red, udp, udp6)
 
 CE4, CE6 = "203.0.113.9", "2001:db8:cafe::9"
 FAR4, FAR6 = "10.9.0.2", "2001:db8:9::2"
@@ -594,6 +596,144 @@ def test_from_a_site_to_a_remote_pe():
     sent, drops = pe().exchange(CORE, from_core(back.packet(inside, 3, 4), P3))
     assert not drops and len(sent) == 1, (drops, sent)
     assert opened(sent[0][1], other, 1, df=False) == bytes(hop(inside))
+
+
+def labelled(packet, value=210, ttl=255, **fields):
+    return from_core(gre_from(label(value, packet, ttl=ttl, **fields)))
+
+
+def told(packet, **fields):
+    """What a remote PE's site hears, through the tunnel and with its label: the ICMP error."""
+    sent, drops = pe().exchange(CORE, labelled(packet, **fields))
+    assert sum(drops.values()) == 1 and len(sent) == 1 and sent[0][0] == CORE, (drops, sent)
+    frame = sent[0][1]
+    at = 14 + 20 + 4
+    assert frame[23] == 47 and struct.unpack("!I", frame[at : at + 4])[0] >> 12 == 100, frame.hex()
+    return drops, frame[at + 4 :]
+
+
+def test_label_into_the_interface():
+    """A label that a remote PE has for one site leads straight into its interface."""
+    sa = tunnel()
+    configure(*both(False), sa.words())
+    pe().ip("mpls route add 210 dev ipsec42")
+    elsewhere = udp("10.2.0.2", "10.77.0.2")  # the VRF has no route for it
+    try:
+        for packet in (udp("10.2.0.2", FAR4), udp6("2001:db8:2::2", FAR6)):
+            passes(packet, sa, by=labelled, port=CORE)
+        pe().refuses(CORE, labelled(elsewhere), "policy-none")
+        pe().ip(policy(far="10.77.0.0/16"))
+        passes(elsewhere, sa, by=labelled, port=CORE)
+        # TTL: the packet's own, and the label's.
+        assert "ip-ttl" in told(udp("10.2.0.2", FAR4, ttl=1))[0]
+        drops, error = told(udp("10.2.0.2", FAR4, ttl=9), ttl=1)
+        assert "mpls-ttl" in drops, drops
+        check4(error, udp("10.2.0.2", FAR4, ttl=9), 11, 0, "10.1.0.1", labels=[210 << 12 | 0x101])
+        # As large as the way of the ESP takes, and no larger.
+        most = largest(GCM, False, None, 1500)
+        whole = udp("10.2.0.2", FAR4, size=most - 28, flags="DF")
+        passes(whole, sa, by=labelled, port=CORE)
+        over = udp("10.2.0.2", FAR4, size=most - 27, flags="DF")
+        drops, error = told(over)
+        assert drops == {"mtu-exceeded": 1}, drops
+        check4(error, over, 3, 4, "10.1.0.1", most)
+        # It is one packet's label: another below it, or one in its place, is not for the site.
+        pe().refuses(CORE, labelled(label(300, udp("10.2.0.2", FAR4)), s=0), "route-unreachable")
+        # Without an SA nothing leaves, and nothing does while the interface is down.
+        pe().ip(FLUSH)
+        pe().refuses(CORE, labelled(udp("10.2.0.2", FAR4)), "sa-none")
+        pe().ip("link set ipsec42 down")
+        pe().refuses(CORE, labelled(udp("10.2.0.2", FAR4)), "route-unreachable")
+        pe().ip("link set ipsec42 up\n" + sa.words())
+        # The VRF's own policies come first, and with them its routes.
+        pe().ip("xfrm policy add src 10.2.0.0/16 dst 10.9.0.0/16 dev red dir fwd action block")
+        pe().refuses(CORE, labelled(udp("10.2.0.2", FAR4)), "policy-block")
+    finally:
+        configure()
+        pe().ip("link set ipsec42 up\nmpls route delete 210")
+
+
+def stage_packets(name):
+    stages = json.loads(pe().ctl("-j", "show", "-a", "stages"))
+    return sum(stage["packets"] for stage in stages if stage["stage"] == name)
+
+
+def through_policy(packet, by=from_red, port=RED):
+    """Whether stage `policy` sees it on its way."""
+    before = stage_packets("policy")
+    pe().exchange(port, by(packet))
+    return stage_packets("policy") > before
+
+
+def test_any_to_any():
+    """One SA for all that goes into the interface: it is known without asking, and all else holds."""
+    sa = tunnel()
+    every = dict(source="0.0.0.0/0", far="0.0.0.0/0")
+    configure(policy(**every), sa.words())
+    packet = udp(destination=FAR4)
+    passes(packet, sa, 1)
+    assert not through_policy(packet)
+    pe().refuses(RED, from_red(udp6(destination=FAR6)), "policy-none")  # of the other family nothing is said
+    most = largest(GCM, False, None, 1500)
+    passes(udp(destination=FAR4, size=most - 28, flags="DF"), sa)
+    over = udp(destination=FAR4, size=most - 27, flags="DF")
+    sent, drops = pe().exchange(RED, from_red(over))
+    assert drops == {"mtu-exceeded": 1}, drops
+    check4(sent[0][1][14:], over, 3, 4, "10.1.0.1", most)
+    sent, drops = pe().exchange(RED, from_red(udp(destination=FAR4, size=most + 40)))
+    assert not drops and len(sent) == 2 and all(len(frame) <= 1514 for _, frame in sent), drops
+    sent, drops = pe().exchange(RED, from_red(udp(destination=FAR4, ttl=1)))
+    assert drops == {"ip-ttl": 1}, drops
+    check4(sent[0][1][14:], udp(destination=FAR4, ttl=1), 11, 0, "10.1.0.1")
+    # Policies that change are met at once.
+    pe().ip(policy(far="10.9.0.2/32", extra="action block priority 0", template=False))
+    pe().ip(policy(extra="priority 9", verb="update", **every))
+    pe().refuses(RED, from_red(packet), "policy-block")
+    passes(udp(destination="10.9.0.3"), sa)
+    assert through_policy(udp(destination="10.9.0.3"))
+    pe().ip(policy(far="10.9.0.2/32", verb="delete", template=False))
+    passes(packet, sa)
+    assert not through_policy(packet)
+    # The VRF's own come first, and its default leaves the interface to its own.
+    pe().ip("xfrm policy setdefault out block")
+    try:
+        passes(packet, sa)
+        pe().ip("xfrm policy add src 0.0.0.0/0 dst 10.9.0.0/16 dev red dir out action block")
+        pe().refuses(RED, from_red(packet), "policy-block")
+    finally:
+        pe().ip("xfrm policy setdefault out accept")
+    pe().ip("xfrm policy delete src 0.0.0.0/0 dst 10.9.0.0/16 dev red dir out\n" + FLUSH)
+    monitor = Monitor(pe(), "acquire")
+    for _ in range(2):
+        pe().refuses(RED, from_red(packet), "sa-none")
+    said = monitor.text()
+    assert said.count("acquire proto esp") == 1, said
+    again = tunnel(spi=0x4277)
+    pe().ip(again.words())
+    passes(packet, again, 1)
+    pe().ip("link set ipsec42 down")
+    sent, drops = pe().exchange(RED, from_red(packet))
+    assert sum(drops.values()) == 1 and all(port == RED for port, _ in sent), (drops, sent)
+    pe().ip("link set ipsec42 up\nxfrm policy flush")
+    pe().refuses(RED, from_red(packet), "policy-none")
+    configure()
+
+
+def test_label_of_several():
+    """Its next hops are the interface and a remote PE: each flow has its own."""
+    sa = tunnel()
+    configure(*both(False), sa.words())
+    pe().ip("mpls route add 211 nexthop dev ipsec42 nexthop via inet 172.16.0.3 dev mgre0")
+    ways = set()
+    try:
+        for flow in range(40):
+            sent, drops = pe().exchange(CORE, labelled(udp("10.2.0.2", FAR4, sport=flow), 211))
+            assert not drops and len(sent) == 1, drops
+            ways.add(sent[0][1][23])
+        assert ways == {47, 50}, ways
+    finally:
+        configure()
+        pe().ip("mpls route delete 211")
 
 
 # ---- reverse routes -----------------------------------------------------------------------------

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -30,6 +29,8 @@
 #include "dataplane/worker.h"
 #include "drivers/crypto.h"
 #include "drivers/port.h"
+#include "test/path/configure.h"
+#include "test/path/frame.h"
 
 #define WORKERS     2
 #define RING_SIZE   1024
@@ -39,7 +40,7 @@
 #define ROUNDS      200
 #define WINDOW      "1024" /* more than PACKETS: no copy comes too late */
 #define INNER_BYTES 64
-#define ETHER       14
+#define ETHER       FRAME_ETHER
 #define IPV4        20
 #define ESP_AND_IV  16
 #define ICV         16
@@ -136,29 +137,6 @@ static void step_all(int timeout_ms)
 		pw_worker_step(pw_workers[i]);
 }
 
-static void configure(void)
-{
-	const char *build = getenv("PW_BUILD");
-	char runner[4096];
-	pid_t child;
-	int status = 0;
-
-	snprintf(runner, sizeof(runner), "%s/control/cli/pewter-run",
-		 build ? build : "build/release");
-	child = fork();
-	if (child == 0) {
-		execl(runner, runner, "-s", socket_path, "sh", "-ec", script, (char *)NULL);
-		perror(runner);
-		_exit(127);
-	}
-	while (child > 0 && waitpid(child, &status, WNOHANG) == 0)
-		step_all(5);
-	if (child < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		die("configuration");
-	for (int i = 0; i < 10; i++)
-		step_all(5);
-}
-
 static void start(void)
 {
 	char prefix[64], lcores[64];
@@ -186,7 +164,8 @@ static void start(void)
 		open_port(port);
 	if (pw_socket_open(&listen, error, sizeof(error)))
 		die(error);
-	configure();
+	if (configure_by(socket_path, script, step_all))
+		die("configuration");
 }
 
 static void stop(void)
@@ -268,32 +247,11 @@ static void put(enum port port, unsigned int worker, const uint8_t *frame, uint1
 		die("ring");
 }
 
-static void ether(uint8_t *frame, enum port port)
-{
-	const uint8_t header[ETHER] = {0x02, 0x50, 0, 0, 0, (uint8_t)port, 0x02, 0, 0,
-				       0,    1,    2, 8, 0};
-
-	memcpy(frame, header, sizeof(header));
-}
-
-static void ipv4(uint8_t *at, uint16_t length, uint8_t protocol, uint32_t from, uint32_t to)
-{
-	struct rte_ipv4_hdr ip = {.version_ihl = RTE_IPV4_VHL_DEF,
-				  .total_length = rte_cpu_to_be_16(length),
-				  .time_to_live = 60,
-				  .next_proto_id = protocol,
-				  .src_addr = rte_cpu_to_be_32(from),
-				  .dst_addr = rte_cpu_to_be_32(to)};
-
-	ip.hdr_checksum = rte_ipv4_cksum(&ip);
-	memcpy(at, &ip, sizeof(ip));
-}
-
 /* A customer's packet; its last bytes say which. */
 static void inner(uint8_t *at, uint32_t from, uint32_t to, uint64_t mark)
 {
 	memset(at, 0, INNER_BYTES);
-	ipv4(at, INNER_BYTES, IPPROTO_UDP, from, to);
+	frame_ipv4(at, INNER_BYTES, IPPROTO_UDP, from, to);
 	memcpy(at + INNER_BYTES - sizeof(mark), &mark, sizeof(mark));
 }
 
@@ -340,7 +298,7 @@ static void outward(unsigned int rounds)
 
 	if (!seen)
 		die("memory");
-	ether(frame, RED);
+	frame_ether(frame, RED);
 	inner(frame + ETHER, RTE_IPV4(10, 1, 0, 2), RTE_IPV4(10, 2, 0, 2), 0);
 	for (unsigned int round = 0; round < rounds && !failures; round++) {
 		for (unsigned int i = 0; i < PACKETS * WORKERS; i++)
@@ -381,8 +339,9 @@ static uint16_t seal(struct pw_crypto_worker *crypto, const struct pw_crypto_key
 	uint8_t padding = TEXT - INSIDE - 2;
 	uint16_t length = IPV4 + ESP_AND_IV + TEXT + ICV;
 
-	ether(frame, CORE);
-	ipv4(frame + ETHER, length, IPPROTO_ESP, RTE_IPV4(10, 255, 0, 2), RTE_IPV4(10, 255, 0, 1));
+	frame_ether(frame, CORE);
+	frame_ipv4(frame + ETHER, length, IPPROTO_ESP, RTE_IPV4(10, 255, 0, 2),
+		   RTE_IPV4(10, 255, 0, 1));
 	memcpy(esp, &spi, 4);
 	memcpy(esp + 4, &low, 4);
 	memcpy(esp + 8, &iv, 8);

@@ -14,6 +14,7 @@
 
 #define MANY     10000
 #define SITES    2000
+#define LINKS    1000
 #define LINK_MTU 1500
 
 /* ---- making them --------------------------------------------------------------------------- */
@@ -314,6 +315,53 @@ static void test_order(void **state)
 	assert_int_equal(spd_of("ipsec42")->in_default, PW_POLICY_DISCARD);
 }
 
+/* Where one SA takes all, of a family, workers need not ask; where anything else is said, they do.
+ */
+static void test_all(void **state)
+{
+	struct wish all = {.if_id = 42, .reqid = 1, .priority = 5}, all6 = all;
+	struct pw_policy *policy = put_settled(&all), *other;
+	struct pw_sa_detail *sa;
+
+	assert_int_equal(spd_of("ipsec42")->all[0], policy->bundle->nexthop);
+	assert_int_equal(spd_of("ipsec42")->all[1], 0);
+	all6.source = all6.destination = "::/0";
+	other = put_settled(&all6);
+	assert_int_equal(spd_of("ipsec42")->all[0], policy->bundle->nexthop);
+	assert_int_equal(spd_of("ipsec42")->all[1], other->bundle->nexthop);
+	/* Later ones are never reached; those before it are. */
+	put_settled(
+		WISH(.if_id = 42, .destination = "10.9.0.0/16", .action = BLOCK, .priority = 6));
+	assert_int_equal(spd_of("ipsec42")->all[0], policy->bundle->nexthop);
+	other = put_settled(WISH(.if_id = 42, .destination = "10.9.0.0/16", .priority = 4));
+	assert_int_equal(spd_of("ipsec42")->all[0], 0);
+	assert_int_not_equal(spd_of("ipsec42")->all[1], 0);
+	pw_policy_delete(other);
+	settle();
+	assert_int_equal(spd_of("ipsec42")->all[0], policy->bundle->nexthop);
+	/* Of another action. */
+	for (all.action = BYPASS; all.action <= BLOCK; all.action++) {
+		put_settled(&all);
+		assert_int_equal(spd_of("ipsec42")->all[0], 0);
+	}
+	all.action = USE;
+	policy = put_settled(&all);
+	assert_int_equal(spd_of("ipsec42")->all[0], 0);
+	sa = add_sa(0x400, "203.0.113.9", 1, 42);
+	assert_int_equal(spd_of("ipsec42")->all[0], policy->bundle->nexthop);
+	pw_sa_remove(sa);
+	settle();
+	assert_int_equal(spd_of("ipsec42")->all[0], 0);
+	pw_policy_flush();
+	settle();
+	assert_int_equal(spd_of("ipsec42")->all[1], 0);
+	/* Of a VRF others pass in clear. */
+	put_settled(WISH(.device = link_named("red")->index));
+	assert_int_equal(spd_of_vrf("red")->all[0], 0);
+	pw_policy_flush();
+	settle();
+}
+
 /* Directions in and fwd are one list; the same thing said in both is there once. */
 static void test_inward(void **state)
 {
@@ -484,24 +532,118 @@ static void test_vrfs(void **state)
 	assert_int_equal(pw_vrf_get(PW_VRF_DEFAULT)->spd, 0);
 }
 
-/* "out block" closes the default VRF and those that have policies. */
-static void test_default(void **state)
+/* A device's policies go where it goes. */
+static void test_device_moves(void **state)
 {
-	pw_policy_default_set(XFRM_POLICY_OUT, XFRM_USERPOLICY_BLOCK);
-	pw_protection_default_changed();
-	settle();
-	assert_int_equal(pw_spd_get(pw_vrf_get(PW_VRF_DEFAULT)->spd)->out_default,
-			 PW_POLICY_DISCARD);
+	struct pw_link *device = link_named("p0");
+	struct pw_policy *policy =
+		put_settled(WISH(.destination = "10.9.0.0/16", .device = device->index));
+
+	assert_int_equal(policy->owner->vrf, PW_VRF_DEFAULT);
+	for (const char *const *name = (const char *const[]){"red", "blue", NULL}; *name; name++) {
+		assert_int_equal(pw_link_set_master(device, link_named(*name)->index), 0);
+		settle();
+		assert_non_null(asked(spd_of_vrf(*name)->out, "10.1.0.2", "10.9.0.1"));
+	}
 	assert_int_equal(pw_vrf_get(pw_link_vrf(link_named("red")))->spd, 0);
-	put_settled(WISH(.destination = "10.8.0.0/16", .device = link_named("red")->index));
-	assert_int_equal(spd_of_vrf("red")->out_default, PW_POLICY_DISCARD);
-	pw_policy_default_set(XFRM_POLICY_OUT, XFRM_USERPOLICY_ACCEPT);
-	pw_protection_default_changed();
+	pw_link_delete(link_named("blue"));
 	settle();
-	assert_int_equal(pw_vrf_get(PW_VRF_DEFAULT)->spd, 0);
-	assert_int_equal(spd_of_vrf("red")->out_default, PW_POLICY_BYPASS);
+	assert_int_equal(policy->owner->vrf, PW_VRF_DEFAULT);
 	pw_policy_flush();
 	settle();
+	add_vrf("blue", 20);
+}
+
+static double links_come_and_go(void)
+{
+	struct timespec begin, end;
+	char name[IFNAMSIZ];
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (uint32_t i = 0; i < LINKS; i++) {
+		snprintf(name, sizeof(name), "site%u", i);
+		add_ipsec(name, 1000 + i, NULL);
+		pw_link_delete(link_named(name));
+		settle();
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	return (double)(end.tv_sec - begin.tv_sec) * 1e3 +
+	       (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
+}
+
+/* What is nobody's business but a VRF's is not looked at for a link. */
+static void test_links_beside_many(void **state)
+{
+	double alone = links_come_and_go(), beside;
+	char text[32];
+
+	for (unsigned int i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), "10.%u.%u.0/24", i / 250, i % 250);
+		put(WISH(.destination = text, .device = link_named("red")->index));
+	}
+	settle();
+	beside = links_come_and_go();
+	print_message("%u links: %.1f ms, beside %u policies %.1f ms\n", LINKS, alone, MANY,
+		      beside);
+	assert_true(beside < 4 * alone + 50);
+	pw_policy_flush();
+	settle();
+}
+
+static void default_is(uint8_t direction, uint8_t action)
+{
+	pw_policy_default_set(direction, action);
+	pw_protection_default_changed();
+	settle();
+}
+
+static bool closed(const struct pw_spd *spd, uint8_t in, uint8_t fwd, uint8_t out)
+{
+	return spd->in_default == in && spd->fwd_default == fwd && spd->out_default == out &&
+	       spd->interface_default == PW_POLICY_BYPASS;
+}
+
+/* The default is of all VRFs: with policies and without, and of those that come later. */
+static void test_default(void **state)
+{
+	const uint8_t block = PW_POLICY_DISCARD, pass = PW_POLICY_BYPASS;
+	uint32_t used = pw_spds.ids_used - pw_spds.free_ids_count;
+
+	default_is(XFRM_POLICY_OUT, XFRM_USERPOLICY_BLOCK);
+	assert_true(closed(pw_spd_get(pw_vrf_get(PW_VRF_DEFAULT)->spd), pass, pass, block));
+	assert_true(closed(spd_of_vrf("red"), pass, pass, block));
+	assert_null(spd_of_vrf("red")->out);
+	put_settled(WISH(.destination = "10.8.0.0/16", .device = link_named("red")->index));
+	assert_true(closed(spd_of_vrf("red"), pass, pass, block));
+	assert_non_null(spd_of_vrf("red")->out);
+	assert_null(spd_of_vrf("blue")->out);
+	default_is(XFRM_POLICY_FWD, XFRM_USERPOLICY_BLOCK);
+	default_is(XFRM_POLICY_OUT, XFRM_USERPOLICY_ACCEPT);
+	add_vrf("late", 40);
+	for (const char *const *name = (const char *const[]){"red", "blue", "late", NULL}; *name;
+	     name++)
+		assert_true(closed(spd_of_vrf(*name), pass, block, pass));
+	/* Without its last policy a VRF is no more open than the others. */
+	pw_policy_flush();
+	settle();
+	assert_null(spd_of_vrf("red")->out);
+	assert_true(closed(spd_of_vrf("red"), pass, block, pass));
+	default_is(XFRM_POLICY_IN, XFRM_USERPOLICY_BLOCK);
+	default_is(XFRM_POLICY_FWD, XFRM_USERPOLICY_ACCEPT);
+	assert_true(closed(spd_of_vrf("late"), block, pass, pass));
+	/* Bypasses are something to ask for then. */
+	put_settled(WISH(.device = link_named("red")->index, .direction = IN, .action = BYPASS));
+	assert_non_null(spd_of_vrf("red")->in);
+	default_is(XFRM_POLICY_IN, XFRM_USERPOLICY_ACCEPT);
+	for (const char *const *name = (const char *const[]){"red", "blue", "late", NULL}; *name;
+	     name++)
+		assert_int_equal(pw_vrf_get(pw_link_vrf(link_named(*name)))->spd, 0);
+	assert_int_equal(pw_vrf_get(PW_VRF_DEFAULT)->spd, 0);
+	pw_policy_flush();
+	pw_link_delete(link_named("late"));
+	settle();
+	pw_retire_drain();
+	assert_int_equal(pw_spds.ids_used - pw_spds.free_ids_count, used);
 }
 
 /* More than there is room for: the rest blocks, and has its turn when there is room. */
@@ -548,11 +690,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sas, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_optional, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_order, setup, fixture_stop),
+		cmocka_unit_test_setup_teardown(test_all, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_inward, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_only_its_own, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_many_sites, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_links, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_vrfs, setup, fixture_stop),
+		cmocka_unit_test_setup_teardown(test_device_moves, setup, fixture_stop),
+		cmocka_unit_test_setup_teardown(test_links_beside_many, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_default, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_full, setup, fixture_stop),
 	};

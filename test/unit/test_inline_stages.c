@@ -8,291 +8,29 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include <netinet/in.h>
-#include <rte_cryptodev.h>
-#include <rte_errno.h>
-#include <rte_ethdev.h>
-#include <rte_flow.h>
 #include <rte_ip.h>
-#include <rte_security_driver.h>
 
 #include "control/control.h"
 #include "control/loop.h"
 #include "control/sa.h"
-#include "crypto_fixture.h"
 #include "dataplane/worker.h"
-#include "drivers/crypto_inline.h"
-#include "drivers/port.h"
+#include "inline_frames.h"
+#include "inline_nic.h"
 #include "lib/retire.h"
+#include "pe_fixture.h"
 #include "test/path/pe.h"
 
-#define ETHER  14
-#define IPV4   20
-#define INNER  64
-#define INSIDE (4 + 4 + INNER) /* GRE, label, packet */
-#define TEXT   ((INSIDE + 2 + 3) & ~3)
-#define SEALED (16 + TEXT + 16) /* ESP header, IV, text, ICV */
-#define FRAME  (ETHER + IPV4 + SEALED)
-#define KEY    20
 #define WINDOW 32
 
-enum { CORE0, CORE1, RED };
 static const char *const names[] = {"core0", "core1", "red0"};
 
-/* ---- the NIC ------------------------------------------------------------------------------ */
-
-struct nic_session {
-	struct pw_crypto_key *key;
-};
-
-struct rte_flow {
-	struct rte_security_session *session; /* NULL: free */
-	uint32_t spi, destination;
-};
-
-static struct {
-	uint16_t ethdev;
-	struct rte_security_ctx context;
-	struct pw_crypto_worker *crypto;
-	struct rte_flow flows[8];
-	unsigned int sessions, sealed, opened, seen;
-	bool metadata_fails; /* the driver takes no packet */
-	bool sleeps;         /* opens nothing */
-	bool alternates;     /* opens every other */
-	bool lies;           /* says of all that it opened it */
-} nic;
-
-static int nic_session_create(void *device, struct rte_security_session_conf *conf,
-			      struct rte_security_session *session)
-{
-	struct nic_session *own = SECURITY_GET_SESS_PRIV(session);
-	uint8_t raw[KEY];
-
-	memcpy(raw, conf->crypto_xform->aead.key.data, 16);
-	memcpy(raw + 16, &conf->ipsec.salt, 4);
-	nic.sessions++;
-	return pw_crypto_key_new(suite_named("aes128gcm16"), raw, KEY, NULL, 0, &own->key);
-}
-
-static int nic_session_destroy(void *device, struct rte_security_session *session)
-{
-	struct nic_session *own = SECURITY_GET_SESS_PRIV(session);
-
-	pw_crypto_key_free(own->key);
-	nic.sessions--;
-	return 0;
-}
-
-static unsigned int nic_session_size(void *device)
-{
-	return sizeof(struct nic_session);
-}
-
-/* In a field that nothing uses between esp-output and the NIC. */
-static int nic_metadata_set(void *device, struct rte_security_session *session,
-			    struct rte_mbuf *mbuf, void *parameters)
-{
-	if (nic.metadata_fails)
-		return -EINVAL;
-	memcpy(&mbuf->hash, &session, sizeof(session));
-	return 0;
-}
-
-static const struct rte_cryptodev_capabilities algorithms[] = {
-	{
-		.op = RTE_CRYPTO_OP_TYPE_SYMMETRIC,
-		.sym = {.xform_type = RTE_CRYPTO_SYM_XFORM_AEAD,
-			.aead = {.algo = RTE_CRYPTO_AEAD_AES_GCM,
-				 .block_size = 16,
-				 .key_size = {16, 16, 0},
-				 .digest_size = {16, 16, 0},
-				 .aad_size = {0, 65535, 1},
-				 .iv_size = {8, 8, 0}}},
-	},
-	RTE_CRYPTODEV_END_OF_CAPABILITIES_LIST()};
-
-#define CAPABILITY(way, flags)                                                                     \
-	{                                                                                          \
-		.action = RTE_SECURITY_ACTION_TYPE_INLINE_CRYPTO,                                  \
-		.protocol = RTE_SECURITY_PROTOCOL_IPSEC,                                           \
-		.ipsec = {.proto = RTE_SECURITY_IPSEC_SA_PROTO_ESP,                                \
-			  .mode = RTE_SECURITY_IPSEC_SA_MODE_TRANSPORT,                            \
-			  .direction = RTE_SECURITY_IPSEC_SA_DIR_##way},                           \
-		.crypto_capabilities = algorithms, .ol_flags = flags                               \
-	}
-
-static const struct rte_security_capability capabilities[] = {
-	CAPABILITY(EGRESS, RTE_SECURITY_TX_OLOAD_NEED_MDATA),
-	CAPABILITY(INGRESS, 0),
-	{.action = RTE_SECURITY_ACTION_TYPE_NONE}};
-
-static const struct rte_security_capability *nic_capabilities_get(void *device)
-{
-	return capabilities;
-}
-
-static const struct rte_security_ops nic_ops = {
-	.session_create = nic_session_create,
-	.session_destroy = nic_session_destroy,
-	.session_get_size = nic_session_size,
-	.set_pkt_metadata = nic_metadata_set,
-	.capabilities_get = nic_capabilities_get,
-};
-
-/* In place of ethdev's, which ask the ring driver. */
-void *rte_eth_dev_get_sec_ctx(uint16_t ethdev)
-{
-	return ethdev == nic.ethdev ? &nic.context : NULL;
-}
-
-static struct rte_flow *nic_flow(uint32_t spi, uint32_t destination)
-{
-	for (unsigned int i = 0; i < RTE_DIM(nic.flows); i++)
-		if (nic.flows[i].session && nic.flows[i].spi == spi &&
-		    nic.flows[i].destination == destination)
-			return &nic.flows[i];
-	return NULL;
-}
-
-static unsigned int nic_flows(void)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < RTE_DIM(nic.flows); i++)
-		count += nic.flows[i].session != NULL;
-	return count;
-}
-
-/* Two rules for the same packets it does not take. */
-struct rte_flow *rte_flow_create(uint16_t ethdev, const struct rte_flow_attr *attributes,
-				 const struct rte_flow_item pattern[],
-				 const struct rte_flow_action actions[],
-				 struct rte_flow_error *error)
-{
-	const struct rte_flow_item_ipv4 *ip = pattern[1].spec;
-	const struct rte_flow_item_esp *esp = pattern[2].spec;
-	unsigned int i = 0;
-
-	while (i < RTE_DIM(nic.flows) && nic.flows[i].session)
-		i++;
-	if (i == RTE_DIM(nic.flows) || nic_flow(esp->hdr.spi, ip->hdr.dst_addr)) {
-		error->message = "there is such a rule";
-		rte_errno = EEXIST;
-		return NULL;
-	}
-	nic.flows[i] = (struct rte_flow){
-		((const struct rte_flow_action_security *)actions[0].conf)->security_session,
-		esp->hdr.spi, ip->hdr.dst_addr};
-	return &nic.flows[i];
-}
-
-int rte_flow_destroy(uint16_t ethdev, struct rte_flow *flow, struct rte_flow_error *error)
-{
-	flow->session = NULL;
-	return 0;
-}
-
-static struct pw_crypto_op nic_op(struct rte_security_session *session, struct rte_mbuf *mbuf,
-				  uint16_t esp_at)
-{
-	const struct nic_session *own = SECURITY_GET_SESS_PRIV(session);
-
-	return (struct pw_crypto_op){.key = own->key,
-				     .esp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, esp_at),
-				     .text_bytes = (uint16_t)(mbuf->data_len - esp_at - 32)};
-}
-
-/* As it sends: what is marked is sealed. */
-static uint16_t nic_transmit(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count,
-			     void *context)
-{
-	for (uint16_t i = 0; i < count; i++) {
-		struct rte_security_session *session;
-		struct pw_crypto_op op;
-
-		if (!(mbufs[i]->ol_flags & RTE_MBUF_F_TX_SEC_OFFLOAD))
-			continue;
-		assert_true(mbufs[i]->ol_flags & RTE_MBUF_F_TX_IPV4);
-		assert_int_equal(mbufs[i]->l2_len, ETHER);
-		assert_int_equal(mbufs[i]->l3_len, IPV4);
-		memcpy(&session, &mbufs[i]->hash, sizeof(session));
-		op = nic_op(session, mbufs[i], ETHER + IPV4);
-		assert_int_equal(pw_crypto_seal(nic.crypto, &op, 1), 0);
-		nic.sealed++;
-	}
-	return count;
-}
-
-/* As it receives: what a rule picks out is opened. */
-static uint16_t nic_receive(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count,
-			    uint16_t most, void *context)
-{
-	for (uint16_t i = 0; i < count; i++) {
-		const struct rte_ipv4_hdr *ip =
-			rte_pktmbuf_mtod_offset(mbufs[i], const struct rte_ipv4_hdr *, ETHER);
-		const struct rte_flow *flow;
-		struct pw_crypto_op op;
-		uint32_t spi;
-
-		mbufs[i]->port = port;
-		if (ip->next_proto_id != IPPROTO_ESP)
-			continue;
-		memcpy(&spi, ip + 1, sizeof(spi));
-		flow = nic_flow(spi, ip->dst_addr);
-		if (nic.lies)
-			mbufs[i]->ol_flags |= RTE_MBUF_F_RX_SEC_OFFLOAD;
-		if (!flow || nic.lies || nic.sleeps || (nic.alternates && nic.seen++ % 2))
-			continue;
-		op = nic_op(flow->session, mbufs[i], ETHER + IPV4);
-		mbufs[i]->ol_flags |= RTE_MBUF_F_RX_SEC_OFFLOAD;
-		nic.opened++;
-		if (pw_crypto_open(nic.crypto, &op, 1))
-			mbufs[i]->ol_flags |= RTE_MBUF_F_RX_SEC_OFFLOAD_FAILED;
-	}
-	return count;
-}
-
 /* ---- the PE ------------------------------------------------------------------------------- */
-
-static char directory[] = "/tmp/pw-inline-XXXXXX";
-static char socket_path[64];
-
-/* Runs a shell script whose `ip` speaks to the PE; its exit status. */
-static int configure(const char *script)
-{
-	const char *build = getenv("PW_BUILD");
-	char runner[4096];
-	int status = 0;
-	pid_t child;
-
-	snprintf(runner, sizeof(runner), "%s/control/cli/pewter-run", build ? build : ".");
-	child = fork();
-	if (child == 0) {
-		execl(runner, runner, "-s", socket_path, "sh", "-ec", script, (char *)NULL);
-		perror(runner);
-		_exit(127);
-	}
-	assert_true(child > 0);
-	while (waitpid(child, &status, WNOHANG) == 0)
-		pe_wait(5, NULL, NULL);
-	for (int i = 0; i < 10; i++)
-		pe_wait(1, NULL, NULL);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void configured(const char *script)
-{
-	assert_int_equal(configure(script), 0);
-}
 
 #define SA_IN                                                                                      \
 	"ip xfrm state add src 10.255.0.2 dst 10.255.0.1 proto esp spi 0x1001 mode transport"      \
@@ -329,154 +67,6 @@ static const char network[] =
 	" tmpl proto esp mode transport\n"
 	"BATCH\n"
 	"ip -f mpls route add 200 dev red\n";
-
-/* What the PE sent since last asked. */
-static struct {
-	unsigned int port;
-	size_t length;
-	uint8_t bytes[FRAME];
-} sent[128];
-static unsigned int sent_count;
-
-static void take(unsigned int port, const uint8_t *frame, size_t length, void *context)
-{
-	assert_true(sent_count < RTE_DIM(sent) && length <= FRAME);
-	sent[sent_count].port = port;
-	sent[sent_count].length = length;
-	memcpy(sent[sent_count++].bytes, frame, length);
-}
-
-static unsigned int run(void)
-{
-	sent_count = 0;
-	pe_run(take, NULL);
-	return sent_count;
-}
-
-static uint64_t drops(enum pw_drop drop)
-{
-	static uint64_t before[PW_DROP_COUNT];
-	uint64_t now = pw_workers[0]->drops[drop], more = now - before[drop];
-
-	before[drop] = now;
-	return more;
-}
-
-/* ---- packets ------------------------------------------------------------------------------ */
-
-static struct pw_crypto_key *key, *other_key;
-
-static void ether(uint8_t *frame, uint8_t port)
-{
-	const uint8_t header[ETHER] = {0x02, 0x50, 0, 0, 0, port, 0x02, 0, 0, 0, 1, 2, 8, 0};
-
-	memcpy(frame, header, sizeof(header));
-}
-
-static void ipv4(uint8_t *at, uint16_t length, uint8_t protocol, uint32_t from, uint32_t to)
-{
-	struct rte_ipv4_hdr ip = {.version_ihl = RTE_IPV4_VHL_DEF,
-				  .total_length = rte_cpu_to_be_16(length),
-				  .time_to_live = 60,
-				  .next_proto_id = protocol,
-				  .src_addr = rte_cpu_to_be_32(from),
-				  .dst_addr = rte_cpu_to_be_32(to)};
-
-	ip.hdr_checksum = rte_ipv4_cksum(&ip);
-	memcpy(at, &ip, sizeof(ip));
-}
-
-/* A customer's packet, told by its mark. */
-static void inner(uint8_t *at, uint32_t from, uint32_t to, uint32_t mark)
-{
-	memset(at, 0, INNER);
-	ipv4(at, INNER, IPPROTO_UDP, from, to);
-	memcpy(at + INNER - 4, &mark, 4);
-}
-
-/* From the remote PE, sealed; the mark is the number. */
-static void sealed_frame(uint8_t *frame, const struct pw_crypto_key *with, uint32_t to,
-			 uint32_t number)
-{
-	static const uint8_t gre_and_label[] = {0, 0, 0x88, 0x47, 0, 0x0c, 0x81, 0x40};
-	uint8_t *esp = frame + ETHER + IPV4, *text = esp + 16;
-	struct pw_crypto_op op = {.key = with, .esp = esp, .text_bytes = TEXT};
-	uint32_t spi = RTE_BE32(0x1001), low = rte_cpu_to_be_32(number);
-	uint64_t iv = number;
-
-	ether(frame, CORE0);
-	ipv4(frame + ETHER, IPV4 + SEALED, IPPROTO_ESP, RTE_IPV4(10, 255, 0, 2), to);
-	memcpy(esp, &spi, 4);
-	memcpy(esp + 4, &low, 4);
-	memcpy(esp + 8, &iv, 8);
-	memcpy(text, gre_and_label, sizeof(gre_and_label));
-	inner(text + 8, RTE_IPV4(10, 2, 0, 2), RTE_IPV4(10, 1, 0, 2), number);
-	for (uint8_t i = 0; i < TEXT - INSIDE - 2; i++)
-		text[INSIDE + i] = i + 1;
-	text[TEXT - 2] = TEXT - INSIDE - 2;
-	text[TEXT - 1] = IPPROTO_GRE;
-	assert_int_equal(pw_crypto_seal(nic.crypto, &op, 1), 0);
-}
-
-static void receive_changed(uint8_t port, const struct pw_crypto_key *with, uint32_t number,
-			    uint8_t change)
-{
-	uint8_t frame[FRAME];
-
-	sealed_frame(frame, with, RTE_IPV4(10, 255, 0, 1), number);
-	frame[5] = port;
-	frame[FRAME - 1] ^= change;
-	assert_int_equal(pe_send(port, frame, sizeof(frame)), 0);
-}
-
-static void receive(uint8_t port, uint32_t number)
-{
-	receive_changed(port, key, number, 0);
-}
-
-/* The customer has got the packet with this mark. */
-static void delivered(unsigned int at, uint32_t mark)
-{
-	uint8_t expected[INNER];
-	uint32_t got;
-
-	inner(expected, RTE_IPV4(10, 2, 0, 2), RTE_IPV4(10, 1, 0, 2), mark);
-	assert_true(at < sent_count);
-	assert_int_equal(sent[at].port, RED);
-	memcpy(&got, sent[at].bytes + ETHER + INNER - 4, 4);
-	assert_int_equal(got, mark);
-	assert_memory_equal(sent[at].bytes + ETHER + 12, expected + 12, INNER - 12);
-}
-
-static void customer_sends(uint32_t mark)
-{
-	uint8_t frame[ETHER + INNER];
-
-	ether(frame, RED);
-	inner(frame + ETHER, RTE_IPV4(10, 1, 0, 2), RTE_IPV4(10, 2, 0, 2), mark);
-	assert_int_equal(pe_send(RED, frame, sizeof(frame)), 0);
-}
-
-/* It left by this port, sealed, with this number, and the customer's packet is in it. */
-static void left(unsigned int at, unsigned int port, uint32_t number, uint32_t mark)
-{
-	uint8_t *esp = sent[at].bytes + ETHER + IPV4, expected[INNER];
-	struct pw_crypto_op op = {.key = key, .esp = esp, .text_bytes = TEXT};
-	uint32_t low, spi;
-
-	assert_true(at < sent_count);
-	assert_int_equal(sent[at].port, port);
-	assert_int_equal(sent[at].length, FRAME);
-	memcpy(&spi, esp, 4);
-	memcpy(&low, esp + 4, 4);
-	assert_int_equal(rte_be_to_cpu_32(spi), 0x1002);
-	assert_int_equal(rte_be_to_cpu_32(low), number);
-	inner(expected, RTE_IPV4(10, 1, 0, 2), RTE_IPV4(10, 2, 0, 2), mark);
-	assert_memory_not_equal(esp + 16 + 8 + 12, expected + 12, INNER - 12);
-	assert_int_equal(pw_crypto_open(nic.crypto, &op, 1), 0);
-	assert_memory_equal(esp + 16 + 8 + 12, expected + 12, INNER - 12);
-	assert_int_equal(esp[16 + TEXT - 1], IPPROTO_GRE);
-}
 
 /* ---- tests -------------------------------------------------------------------------------- */
 
@@ -615,7 +205,7 @@ static void test_mixed(void **state)
 /* ESP of others passes by; not if the NIC says that it has opened it. */
 static void test_transit(void **state)
 {
-	uint8_t frame[FRAME];
+	uint8_t frame[INLINE_FRAME];
 
 	sealed_frame(frame, key, RTE_IPV4(203u, 0, 113, 1), 1);
 	assert_int_equal(pe_send(CORE0, frame, sizeof(frame)), 0);
@@ -637,7 +227,7 @@ static void replace_key(void)
 	struct pw_sa_replay replay = {.set = false};
 	struct pw_sa_detail model;
 	char why[PW_CRYPTO_WHY_BYTES] = "";
-	uint8_t raw[KEY];
+	uint8_t raw[INLINE_KEY];
 
 	memset(raw, 0xa5, sizeof(raw));
 	assert_non_null(sa);
@@ -681,7 +271,7 @@ static void test_same_spi(void **state)
 static void test_turned(void **state)
 {
 	unsigned int flows = nic_flows();
-	uint8_t frame[FRAME];
+	uint8_t frame[INLINE_FRAME];
 	uint64_t packets;
 
 	configured("ip xfrm state add src 10.255.0.2 dst 10.9.9.9 proto esp spi 0x1001"
@@ -739,48 +329,23 @@ static void test_deleted(void **state)
 }
 
 /* ---- set up ------------------------------------------------------------------------------- */
+
 static int setup(void **state)
 {
-	static const struct pe_config config = {
-		.names = names, .ports = RTE_DIM(names), .socket = socket_path};
-	char why[PW_CRYPTO_WHY_BYTES], errors[80];
-	uint8_t raw[KEY];
-
-	assert_non_null(mkdtemp(directory));
-	snprintf(socket_path, sizeof(socket_path), "%s/sock", directory);
-	snprintf(errors, sizeof(errors), "%s/err", directory);
-	setenv("PW_ERR", errors, 1);
-	nic.ethdev = RTE_MAX_ETHPORTS;
-	assert_int_equal(pe_start(&config), 0);
-	assert_non_null(pw_link_by_name("core0"));
-	nic.ethdev = pw_port_find(pw_link_by_name("core0")->port)->ethdev;
-	nic.context.device = &nic;
-	nic.context.ops = &nic_ops;
-	assert_int_equal(pw_crypto_worker_new(&nic.crypto), 0);
-	assert_non_null(rte_eth_add_tx_callback(nic.ethdev, 0, nic_transmit, NULL));
-	assert_non_null(rte_eth_add_rx_callback(nic.ethdev, 0, nic_receive, NULL));
-	assert_int_equal(pw_inline_port_add(nic.ethdev, "core0", why), 0);
-	memset(raw, 0x5a, sizeof(raw));
-	assert_int_equal(pw_crypto_key_new(suite_named("aes128gcm16"), raw, KEY, NULL, 0, &key), 0);
-	memset(raw, 0xa5, sizeof(raw));
-	assert_int_equal(
-		pw_crypto_key_new(suite_named("aes128gcm16"), raw, KEY, NULL, 0, &other_key), 0);
+	assert_int_equal(pe_fixture_start(names, RTE_DIM(names)), 0);
+	nic_make("core0");
+	keys_make();
 	return configure(network);
 }
 
 static int teardown(void **state)
 {
-	char command[128];
-
 	/* One that stands and one that is held go with their port. */
 	configured(SA_IN "\n" SA_OUT);
 	outward_delete();
 	assert_int_equal(nic.sessions, 2);
-	pw_crypto_key_free(key);
-	pw_crypto_key_free(other_key);
-	pe_stop();
-	snprintf(command, sizeof(command), "rm -r %s", directory);
-	return nic.sessions != 0 || system(command) != 0;
+	keys_free();
+	return pe_fixture_stop() || nic.sessions != 0;
 }
 
 int main(void)

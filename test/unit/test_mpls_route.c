@@ -70,11 +70,7 @@ static void test_flags(void **state)
 
 static void test_refusals(void **state)
 {
-	static const struct {
-		const char *command;
-		int result;
-		const char *text;
-	} refusals[] = {
+	static const struct refusal refusals[] = {
 		{"add 0 dev red", -EINVAL, "must be 16 or higher"},
 		{"add 3 dev red", -EINVAL, "must be 16 or higher"},
 		{"add 15 dev red", -EINVAL, "must be 16 or higher"},
@@ -97,13 +93,7 @@ static void test_refusals(void **state)
 
 	pw_retire_drain();
 	ids = pw_nexthops.ids_used;
-	for (unsigned int i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
-		int ret = route(refusals[i].command);
-
-		if (ret != refusals[i].result || !strstr(said, refusals[i].text))
-			fail_msg("%s: %d \"%s\" instead of %d \"%s\"", refusals[i].command, ret,
-				 said, refusals[i].result, refusals[i].text);
-	}
+	refused_all(refusals, RTE_DIM(refusals), route);
 	settle();
 	pw_retire_drain();
 	assert_int_equal(pw_nexthops.ids_used, ids);

@@ -157,11 +157,7 @@ static void test_objects(void **state)
 
 static void test_object_refusals(void **state)
 {
-	static const struct {
-		const char *command;
-		int result;
-		const char *text;
-	} refusals[] = {
+	static const struct refusal refusals[] = {
 		{"add 1 via 10.0.0.5 dev p0", -EEXIST, "in use"},
 		{"change 99 via 10.0.0.5 dev p0", -ENOENT, "Replace specified without create"},
 		{"add 10 via 10.0.0.5", -EINVAL, "Device attribute required"},
@@ -189,13 +185,7 @@ static void test_object_refusals(void **state)
 	assert_return_code(nexthop("add 5 group 1/2"), 0);
 	pw_retire_drain();
 	ids = pw_nexthops.ids_used;
-	for (unsigned int i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
-		int ret = nexthop(refusals[i].command);
-
-		if (ret != refusals[i].result || !strstr(said, refusals[i].text))
-			fail_msg("%s: %d \"%s\" instead of %d \"%s\"", refusals[i].command, ret,
-				 said, refusals[i].result, refusals[i].text);
-	}
+	refused_all(refusals, RTE_DIM(refusals), nexthop);
 	pw_retire_drain();
 	assert_int_equal(pw_nexthops.ids_used, ids);
 	assert_int_equal(nexthop("add 6 via 2001:db8::5 dev p0"), 0);

@@ -227,6 +227,8 @@ static void test_spd_unset_discards(void **state)
 	assert_int_equal(pw_slot_alloc(&pw_spds, &id), 0);
 	assert_int_equal(pw_spd_get(id)->in_default, PW_POLICY_DISCARD);
 	assert_int_equal(pw_spd_get(id)->out_default, PW_POLICY_DISCARD);
+	assert_int_equal(pw_spd_get(id)->fwd_default, PW_POLICY_DISCARD);
+	assert_int_equal(pw_spd_get(id)->interface_default, PW_POLICY_DISCARD);
 	assert_null(pw_spd_get(id)->in);
 	assert_null(pw_spd_get(id)->out);
 	pw_slot_free(&pw_spds, id);
