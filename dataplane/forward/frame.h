@@ -23,7 +23,7 @@ enum pw_frame_edge {
 /* What tells how a template is written. */
 #define PW_FRAME_KINDS                                                                             \
 	(PW_TEMPLATE_LINK | PW_TEMPLATE_PLAIN | PW_TEMPLATE_ID | PW_TEMPLATE_SEALED |              \
-	 PW_TEMPLATE_FAR)
+	 PW_TEMPLATE_FAR | PW_TEMPLATE_UNUSUAL)
 
 /** IPv4 or IPv6 packets of a burst, checked, of which nothing has changed yet. */
 struct pw_frames {
@@ -62,14 +62,13 @@ static __rte_always_inline rte_edge_t pw_frame_make(struct pw_worker *worker,
 		behind = write_link(template, data, v6);
 		break;
 	case 0:
-		behind = write_template(worker, template, 0, data, length, v6, NULL);
+		behind = write_template(worker, template, 0, data, length, v6);
 		break;
 	case PW_TEMPLATE_SEALED:
-		behind = write_template(worker, template, PW_TEMPLATE_SEALED, data, length, v6,
-					NULL);
+		behind = write_template(worker, template, PW_TEMPLATE_SEALED, data, length, v6);
 		break;
 	default:
-		behind = write_template(worker, template, template->flags, data, length, v6, NULL);
+		behind = write_template(worker, template, template->flags, data, length, v6);
 	}
 	write_mbuf(template, tally, mbuf, offset, length, behind);
 	*pw_packet(mbuf) = template->packet;
@@ -84,20 +83,36 @@ static inline void pw_frame_prefetch(const struct pw_worker *worker, uint32_t id
 	rte_prefetch0(&template->generation);
 }
 
-/* Composes the templates of packets in @p left that found them out of date; returns which. */
+/*
+ * Composes the templates of packets in @p left that found them out of date, and finds the next hop
+ * of those that an IPsec interface sends all by one SA; returns which.
+ */
 static __rte_noinline uint64_t pw_frames_compose(struct pw_worker *worker, uint32_t generation,
-						 const struct pw_frames *frames, uint64_t left,
-						 unsigned int n)
+						 struct pw_frames *frames, uint64_t left,
+						 unsigned int n, bool v6)
 {
 	uint64_t stale = 0;
 
 	/* First all, then any: packets of one next hop keep their order. */
 	for (unsigned int i = 0; i < n; i++) {
-		uint8_t type = pw_slot_tag(&pw_nexthops, frames->ids[i]);
+		uint32_t id = frames->ids[i];
+		uint8_t type = pw_slot_tag(&pw_nexthops, id);
+		const struct pw_nexthop *nexthop;
 
-		if ((type == PW_NEXTHOP_TUNNEL || type == PW_NEXTHOP_NEIGHBOUR) &&
-		    worker->templates[frames->ids[i]].generation != generation)
-			stale |= left & UINT64_C(1) << i;
+		if (!(left >> i & 1))
+			continue;
+		if (type == PW_NEXTHOP_POLICY) {
+			nexthop = pw_nexthop_get(id);
+			id = nexthop->type == PW_NEXTHOP_POLICY ? pw_spd_get(nexthop->spd)->all[v6]
+								: 0;
+			if (!id)
+				continue;
+			frames->ids[i] = id;
+			stale |= UINT64_C(1) << i;
+		} else if ((type == PW_NEXTHOP_TUNNEL || type == PW_NEXTHOP_NEIGHBOUR) &&
+			   worker->templates[id].generation != generation) {
+			stale |= UINT64_C(1) << i;
+		}
 	}
 	for (unsigned int i = 0; unlikely(stale) && i < n; i++) {
 		struct pw_template *template = &worker->templates[frames->ids[i]];
@@ -140,7 +155,7 @@ again:
 			edges[i] = edge;
 	}
 	if (unlikely(left)) {
-		mask = pw_frames_compose(worker, generation, frames, left, n);
+		mask = pw_frames_compose(worker, generation, frames, left, n, v6);
 		left &= ~mask;
 		if (mask)
 			goto again;

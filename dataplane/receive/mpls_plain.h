@@ -21,6 +21,7 @@ struct pw_mpls_way {
 	const struct pw_lpm *lpm4; /* NULL: not by this way */
 	uint32_t entry;            /* label and bottom of stack, as in the packet */
 	uint16_t endpoint;
+	uint16_t vrf;
 	bool sealed;
 };
 
@@ -58,8 +59,10 @@ static __rte_noinline void pw_mpls_way_find(struct pw_mpls_way *way, uint32_t en
 		return;
 	vrf = pw_vrf_get((uint16_t)nexthop->vrf);
 	/* Policies come first. */
-	if (vrf && !vrf->spd)
-		way->lpm4 = vrf->lpm4;
+	if (!vrf || vrf->spd)
+		return;
+	way->vrf = (uint16_t)nexthop->vrf;
+	way->lpm4 = vrf->lpm4;
 }
 
 /* One packet; its table, or NULL. */
@@ -87,18 +90,39 @@ static inline const struct pw_lpm *pw_mpls_plain(struct pw_mpls_way *way, struct
 	return way->lpm4;
 }
 
-/** Up to 64 packets; sets the edges of those that became frames, and returns the others as bits. */
+/* Those that no template serves go on from the lookup as IP packets of their VRF. */
+static __rte_noinline void pw_mpls_others(struct pw_frames *frames, struct rte_mbuf **mbufs,
+					  const uint16_t *vrfs, rte_edge_t *edges, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct pw_packet *packet = pw_packet(mbufs[i]);
+
+		if (!(frames->mask >> i & 1))
+			continue;
+		if (!*pw_packet_label(mbufs[i]))
+			*pw_packet_label(mbufs[i]) = pw_mpls_entry(mbufs[i], 0);
+		mbufs[i]->data_off += PW_MPLS_ENTRY;
+		pw_stage_trim(mbufs[i], frames->lengths[i]);
+		packet->vrf = vrfs[i];
+		packet->sa = 0; /* a tunnel of this VRF is not what the SA protects */
+	}
+	pw_frames_others(frames, mbufs, edges, n, false);
+}
+
+/** Up to 64 packets; sets the edges of those that it looked up, and returns the others as bits. */
 static inline uint64_t pw_mpls_frames(struct pw_worker *worker, uint32_t generation,
 				      struct rte_mbuf **mbufs, rte_edge_t *edges, unsigned int n)
 {
 	const struct pw_lpm *lpms[PW_LOOKUP_BURST], *some = NULL;
 	uint64_t others = 0, all = UINT64_MAX >> (PW_LOOKUP_BURST - n);
-	struct pw_mpls_way way = {0};
 	uint32_t addresses[PW_LOOKUP_BURST];
+	uint16_t vrfs[PW_LOOKUP_BURST];
+	struct pw_mpls_way way = {0};
 	struct pw_frames frames;
 
 	for (unsigned int i = 0; i < n; i++) {
 		lpms[i] = pw_mpls_plain(&way, mbufs[i], &frames, addresses, i);
+		vrfs[i] = way.vrf;
 		if (unlikely(!lpms[i]))
 			others |= UINT64_C(1) << i;
 		else
@@ -115,7 +139,9 @@ static inline uint64_t pw_mpls_frames(struct pw_worker *worker, uint32_t generat
 	pw_lpm_lookup4_bulk(lpms, addresses, frames.ids, n);
 	frames.mask = all & ~others;
 	pw_frames_make(worker, generation, &frames, mbufs, edges, n, false);
-	return frames.mask | others;
+	if (frames.mask)
+		pw_mpls_others(&frames, mbufs, vrfs, edges, n);
+	return others;
 }
 
 #endif

@@ -329,7 +329,7 @@ static inline rte_edge_t output(struct pw_worker *worker, struct tally *tally, u
 	data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 	length = mbuf->data_len;
 	v6 = pw_ip_version(mbuf) == 6;
-	behind = write_template(worker, template, template->flags, data, length, v6, mbuf);
+	behind = write_template(worker, template, template->flags, data, length, v6);
 	write_mbuf(template, tally, mbuf, mbuf->data_off, length, behind);
 	packet->port = template->packet.port;
 	packet->nexthop = template->packet.nexthop;

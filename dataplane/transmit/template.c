@@ -194,6 +194,6 @@ void pw_template_compose(struct pw_template *template, uint32_t id, uint32_t gen
 	template->link = neighbour->interface;
 	if (endpoint->sa)
 		protect(template, endpoint, neighbour);
-	if (template->flags & PW_TEMPLATE_USABLE && !(template->flags & PW_TEMPLATE_UNUSUAL))
+	if (template->flags & PW_TEMPLATE_USABLE)
 		template->flags |= fast_flags(template->flags);
 }

@@ -35,7 +35,7 @@
 #define PW_TEMPLATE_INNER4      0x100 /* with PLAIN: IPv4 goes in */
 #define PW_TEMPLATE_INNER6      0x200
 #define PW_TEMPLATE_DF_INHERIT  0x400
-#define PW_TEMPLATE_FAST4       0x800 /* takes IPv4 as it is, and nothing about it is unusual */
+#define PW_TEMPLATE_FAST4       0x800 /* serves IPv4 packets */
 #define PW_TEMPLATE_FAST6       0x1000
 #define PW_TEMPLATE_LINK        0x2000 /* no tunnel: a neighbour's Ethernet header for IP packets */
 #define PW_TEMPLATE_SEALED      0x4000 /* by packet.sa */

@@ -50,48 +50,52 @@ static inline uint16_t write_behind(const struct pw_template *template, uint8_t 
 	return trailer + template->icv;
 }
 
+static inline uint8_t type_of_service(const uint8_t *data, const bool v6)
+{
+	return v6 ? (uint8_t)(data[0] << 4 | data[1] >> 4) : data[1];
+}
+
+/* Class selector of an IP packet, as it stands in a label entry's third byte (RFC 3270). */
+static inline uint8_t traffic_class(const uint8_t *data, const bool v6)
+{
+	return (uint8_t)(type_of_service(data, v6) >> 5 << 1);
+}
+
 /* Fields that most tunnels do not have: the outer header's sum so far comes in and goes out. */
 static inline uint32_t write_unusual(struct pw_worker *worker, const struct pw_template *template,
-				     struct rte_mbuf *mbuf, uint8_t *data, uint16_t length,
-				     uint32_t sum)
+				     const uint16_t flags, uint8_t *data, uint16_t length,
+				     const bool v6, uint32_t sum)
 {
-	struct pw_impose_inner inner = pw_impose_look(mbuf);
 	struct rte_ipv4_hdr *ip = (void *)(data - template->ip_from_end);
+	uint8_t ttl = data[v6 ? 7 : 8];
 
-	if (template->flags & PW_TEMPLATE_TTL_UNIFORM)
+	if (flags & PW_TEMPLATE_TTL_UNIFORM)
 		for (int at = PW_MPLS_ENTRY; at <= template->labels; at += PW_MPLS_ENTRY)
-			data[3 - at] = inner.ttl;
-	if (template->flags & PW_TEMPLATE_TOS_INHERIT) {
-		uint8_t tos = inner.tos & template->tos_mask;
+			data[3 - at] = ttl;
+	if (flags & PW_TEMPLATE_TOS_INHERIT) {
+		uint8_t tos = type_of_service(data, v6) & template->tos_mask;
 
 		ip->type_of_service |= tos;
 		sum += tos;
 	}
-	if (template->flags & PW_TEMPLATE_DF_INHERIT) {
-		uint16_t field = inner.df ? RTE_IPV4_HDR_DF_FLAG : worker->ip_id++;
+	if (flags & PW_TEMPLATE_DF_INHERIT) {
+		bool df = v6 || data[6] & RTE_IPV4_HDR_DF_FLAG >> 8;
+		uint16_t field = df ? RTE_IPV4_HDR_DF_FLAG : worker->ip_id++;
 
-		if (inner.df)
+		if (df)
 			ip->fragment_offset = rte_cpu_to_be_16(field);
 		else
 			ip->packet_id = rte_cpu_to_be_16(field);
 		sum += field;
 	}
-	if (template->flags & PW_TEMPLATE_TTL_INHERIT) {
-		ip->time_to_live = inner.ttl;
-		sum += (uint32_t)inner.ttl << 8;
+	if (flags & PW_TEMPLATE_TTL_INHERIT) {
+		ip->time_to_live = ttl;
+		sum += (uint32_t)ttl << 8;
 	}
-	if (template->flags & PW_TEMPLATE_UDP)
+	if (flags & PW_TEMPLATE_UDP)
 		((struct rte_udp_hdr *)(ip + 1))->dgram_len =
 			rte_cpu_to_be_16(length - sizeof(*ip));
 	return sum;
-}
-
-/* Class selector of an IP packet, as it stands in a label entry's third byte (RFC 3270). */
-static inline uint8_t traffic_class(const uint8_t *data, bool v6)
-{
-	uint8_t tos = v6 ? (uint8_t)(data[0] << 4 | data[1] >> 4) : data[1];
-
-	return (uint8_t)(tos >> 5 << 1);
 }
 
 /* Class of the packet into the labels. From the template: what was just stored is slow to load. */
@@ -121,13 +125,11 @@ static inline uint32_t write_version(const struct pw_template *template, uint8_t
  * Puts the template before @p length bytes of a packet at @p data: a frame ready for esp-output or
  * its port. Returns the bytes that stand behind the packet then.
  * @param flags  the template's; constant where the caller knows them, so that no others are asked
- * @param mbuf   the packet's, for what is unusual; else NULL
  */
 static __rte_always_inline uint16_t write_template(struct pw_worker *worker,
 						   const struct pw_template *template,
 						   const uint16_t flags, uint8_t *data,
-						   uint16_t length, const bool v6,
-						   struct rte_mbuf *mbuf)
+						   uint16_t length, const bool v6)
 {
 	uint8_t class = traffic_class(data, v6);
 	struct rte_ipv4_hdr *ip = (void *)(data - template->ip_from_end);
@@ -154,8 +156,8 @@ static __rte_always_inline uint16_t write_template(struct pw_worker *worker,
 		ip->packet_id = rte_cpu_to_be_16(worker->ip_id);
 		sum += worker->ip_id++;
 	}
-	if (mbuf && unlikely(flags & PW_TEMPLATE_UNUSUAL))
-		sum = write_unusual(worker, template, mbuf, data, total, sum);
+	if (unlikely(flags & PW_TEMPLATE_UNUSUAL))
+		sum = write_unusual(worker, template, flags, data, total, v6, sum);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)~sum);
