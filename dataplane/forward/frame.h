@@ -29,25 +29,25 @@ enum pw_frame_edge {
 struct pw_frames {
 	uint64_t mask;                  /* which there are */
 	uint8_t *data[PW_LOOKUP_BURST]; /* where each begins */
-	uint16_t lengths[PW_LOOKUP_BURST];
+	uint32_t lengths[PW_LOOKUP_BURST];
 	uint32_t ids[PW_LOOKUP_BURST + PW_FRAME_AHEAD]; /* of next hops; room to look ahead */
 };
 
 static inline bool pw_frame_fits(const struct pw_template *template, const struct rte_mbuf *mbuf,
-				 uint16_t offset, uint16_t length, bool v6)
+				 uint32_t offset, uint32_t length, bool v6)
 {
 	return template->flags & (v6 ? PW_TEMPLATE_FAST6 : PW_TEMPLATE_FAST4) &&
 	       length <= template->room && offset >= PW_TEMPLATE_SIZE &&
-	       mbuf->buf_len - offset - length >= template->tail;
+	       offset + length + template->tail <= mbuf->buf_len;
 }
 
 /* One packet; its edge, or drop when nothing was done. */
 static __rte_always_inline rte_edge_t pw_frame_make(struct pw_worker *worker,
 						    const struct pw_template *template,
 						    struct tally *tally, struct rte_mbuf *mbuf,
-						    uint8_t *data, uint16_t length, const bool v6)
+						    uint8_t *data, uint32_t length, const bool v6)
 {
-	uint16_t offset = (uint16_t)(data - (uint8_t *)mbuf->buf_addr), behind;
+	uint32_t offset = (uint32_t)(data - (uint8_t *)mbuf->buf_addr), behind;
 
 	if (unlikely(!pw_frame_fits(template, mbuf, offset, length, v6) || data[v6 ? 7 : 8] <= 1))
 		return PW_LOOKUP_DROP;
@@ -75,10 +75,8 @@ static __rte_always_inline rte_edge_t pw_frame_make(struct pw_worker *worker,
 	return template->flags & PW_TEMPLATE_SEALED ? PW_FRAME_SEAL : PW_FRAME_TRANSMIT;
 }
 
-static inline void pw_frame_prefetch(const struct pw_worker *worker, uint32_t id)
+static inline void pw_frame_prefetch(const struct pw_template *template)
 {
-	const struct pw_template *template = &worker->templates[id];
-
 	rte_prefetch0(template);
 	rte_prefetch0(&template->generation);
 }
@@ -137,13 +135,13 @@ static __rte_always_inline void pw_frames_make(struct pw_worker *worker, uint32_
 
 	memset(&frames->ids[n], 0, PW_FRAME_AHEAD * sizeof(frames->ids[0]));
 	for (unsigned int i = 0; i < PW_FRAME_AHEAD; i++)
-		pw_frame_prefetch(worker, frames->ids[i]);
+		pw_frame_prefetch(&templates[frames->ids[i]]);
 again:
 	for (unsigned int i = 0; i < n; i++) {
 		const struct pw_template *template = &templates[frames->ids[i]];
 		rte_edge_t edge = PW_LOOKUP_DROP;
 
-		pw_frame_prefetch(worker, frames->ids[i + PW_FRAME_AHEAD]);
+		pw_frame_prefetch(&templates[frames->ids[i + PW_FRAME_AHEAD]]);
 		if (unlikely(!(mask >> i & 1)))
 			continue;
 		if (likely(template->generation == generation))

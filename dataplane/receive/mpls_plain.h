@@ -86,7 +86,7 @@ static inline const struct pw_lpm *pw_mpls_plain(struct pw_mpls_way *way, struct
 		     packet->flags & ~PW_PACKET_LAYER3))
 		return NULL;
 	frames->data[i] = data + PW_MPLS_ENTRY;
-	frames->lengths[i] = (uint16_t)total;
+	frames->lengths[i] = total;
 	return way->lpm4;
 }
 
@@ -102,7 +102,7 @@ static __rte_noinline void pw_mpls_others(struct pw_frames *frames, struct rte_m
 		if (!*pw_packet_label(mbufs[i]))
 			*pw_packet_label(mbufs[i]) = pw_mpls_entry(mbufs[i], 0);
 		mbufs[i]->data_off += PW_MPLS_ENTRY;
-		pw_stage_trim(mbufs[i], frames->lengths[i]);
+		pw_stage_trim(mbufs[i], (uint16_t)frames->lengths[i]);
 		packet->vrf = vrfs[i];
 		packet->sa = 0; /* a tunnel of this VRF is not what the SA protects */
 	}

@@ -84,7 +84,7 @@ static inline bool pw_plain(const struct pw_worker *worker, uint32_t generation,
 	if (unlikely(!total))
 		return false;
 	burst->frames.data[i] = data;
-	burst->frames.lengths[i] = (uint16_t)total;
+	burst->frames.lengths[i] = total;
 	burst->entries[i] = entry;
 	return true;
 }
@@ -112,7 +112,7 @@ static inline void pw_plain_settle(struct pw_plain *burst, struct rte_mbuf *mbuf
 
 	mbuf->l2_len = offset - mbuf->data_off;
 	mbuf->data_off = offset;
-	pw_stage_trim(mbuf, burst->frames.lengths[i]);
+	pw_stage_trim(mbuf, (uint16_t)burst->frames.lengths[i]);
 	packet->interface = (uint16_t)burst->entries[i]->interface;
 	packet->vrf = burst->entries[i]->vrf;
 	packet->flags = PW_PACKET_LAYER3;

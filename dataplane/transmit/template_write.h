@@ -41,9 +41,9 @@ static inline void tally_count(struct pw_worker *worker, struct tally *tally)
  * it.
  */
 static inline uint16_t write_behind(const struct pw_template *template, uint8_t *data,
-				    uint16_t length, uint8_t next)
+				    uint32_t length, uint8_t next)
 {
-	uint16_t payload = length + template->inside;
+	uint16_t payload = (uint16_t)(length + template->inside);
 	uint16_t trailer = pw_esp_trailer(template->align, 0, payload);
 
 	pw_esp_write_trailer(data + length, template->align, 0, payload, trailer, next);
@@ -129,13 +129,12 @@ static inline uint32_t write_version(const struct pw_template *template, uint8_t
 static __rte_always_inline uint16_t write_template(struct pw_worker *worker,
 						   const struct pw_template *template,
 						   const uint16_t flags, uint8_t *data,
-						   uint16_t length, const bool v6)
+						   uint32_t length, const bool v6)
 {
 	uint8_t class = traffic_class(data, v6);
 	struct rte_ipv4_hdr *ip = (void *)(data - template->ip_from_end);
 	uint8_t next = template->next_header;
-	uint16_t behind = 0, total;
-	uint32_t sum = template->partial_sum;
+	uint32_t behind = 0, total, sum = template->partial_sum;
 
 	memcpy(data - PW_TEMPLATE_MOVE, template->near, PW_TEMPLATE_MOVE);
 	if (flags & PW_TEMPLATE_FAR)
@@ -148,16 +147,16 @@ static __rte_always_inline uint16_t write_template(struct pw_worker *worker,
 		next = IPPROTO_IPV6;
 	if (flags & PW_TEMPLATE_SEALED)
 		behind = write_behind(template, data, length, next);
-	total = (uint16_t)(length + template->ip_from_end + behind);
+	total = length + template->ip_from_end + behind;
 	sum += total;
-	ip->total_length = rte_cpu_to_be_16(total);
+	ip->total_length = rte_cpu_to_be_16((uint16_t)total);
 	/* RFC 6864: an id matters only where the packet may be cut. */
 	if (flags & PW_TEMPLATE_ID) {
 		ip->packet_id = rte_cpu_to_be_16(worker->ip_id);
 		sum += worker->ip_id++;
 	}
 	if (unlikely(flags & PW_TEMPLATE_UNUSUAL))
-		sum = write_unusual(worker, template, flags, data, total, v6, sum);
+		sum = write_unusual(worker, template, flags, data, (uint16_t)total, v6, sum);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)~sum);
@@ -178,17 +177,17 @@ static inline uint16_t write_link(const struct pw_template *template, uint8_t *d
 
 /* The mbuf of a packet of @p length bytes at @p offset that became a frame; counts it. */
 static inline void write_mbuf(const struct pw_template *template, struct tally *tally,
-			      struct rte_mbuf *mbuf, uint16_t offset, uint16_t length,
-			      uint16_t behind)
+			      struct rte_mbuf *mbuf, uint32_t offset, uint32_t length,
+			      uint32_t behind)
 {
-	uint16_t whole = (uint16_t)(length + template->length + behind);
+	uint32_t whole = length + template->length + behind;
 
 	tally->packets++;
 	tally->bytes += length;
 	if (behind)
 		tally->behind += behind;
-	mbuf->data_off = offset - template->length;
-	mbuf->data_len = whole;
+	mbuf->data_off = (uint16_t)(offset - template->length);
+	mbuf->data_len = (uint16_t)whole;
 	mbuf->pkt_len = whole;
 }
 
