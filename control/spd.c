@@ -4,17 +4,18 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
 #include "control/bundle.h"
 #include "control/links.h"
 #include "control/loop.h"
 #include "dataplane/table/vrf.h"
 #include "lib/log.h"
-#include "lib/retire.h"
 
 #define BUCKETS  4096
 #define RETRY_MS 10
+/* From a patch until its list is compiled; and four times what that takes. */
+#define COMPILE_MS 100
 
 LIST_HEAD(numbered_list, pw_policy);
 TAILQ_HEAD(owner_queue, pw_spd_owner);
@@ -22,8 +23,7 @@ TAILQ_HEAD(owner_queue, pw_spd_owner);
 static struct pw_spd_owner *of_link[PW_INTERFACES];
 static struct pw_spd_owner *of_vrf[PW_VRFS];
 static struct owner_queue dirty = TAILQ_HEAD_INITIALIZER(dirty);
-static uint32_t default_spd; /* of VRFs without policies; 0: none, all passes */
-static bool default_changed;
+static struct owner_queue patched = TAILQ_HEAD_INITIALIZER(patched);
 /* By what says whose they are, which may come, go and change: by a mark that is one number, by
  * another mark. */
 static struct numbered_list by_if_id[BUCKETS], by_mark[BUCKETS], masked, by_device[BUCKETS];
@@ -53,7 +53,15 @@ bool pw_spd_takes(const struct pw_policy *policy)
 
 /* ---- owners -------------------------------------------------------------------------------- */
 
-static void mark(struct pw_spd_owner *owner)
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void mark_dirty(struct pw_spd_owner *owner)
 {
 	if (owner->dirty)
 		return;
@@ -61,15 +69,33 @@ static void mark(struct pw_spd_owner *owner)
 	TAILQ_INSERT_TAIL(&dirty, owner, waiting);
 }
 
+void pw_spd_mark(struct pw_spd_owner *owner)
+{
+	owner->whole = owner->reverse_changed = true;
+	mark_dirty(owner);
+}
+
+void pw_spd_mark_patch(struct pw_spd_owner *owner, const struct pw_policy *policy)
+{
+	const struct pw_link *link = owner->link ? pw_link_by_index(owner->link) : NULL;
+
+	if (link && policy->direction == XFRM_POLICY_OUT &&
+	    (link->reverse_route || policy->flags & PW_POLICY_REVERSE_ROUTE))
+		owner->reverse_changed = true;
+	mark_dirty(owner);
+}
+
 static struct pw_spd_owner *owner_make(struct pw_spd_owner **place)
 {
 	if (*place)
 		return *place;
 	*place = calloc(1, sizeof(**place));
-	if (*place)
+	if (*place) {
 		TAILQ_INIT(&(*place)->policies);
-	else
+		pw_spd_lists_init((*place)->lists);
+	} else {
 		pw_error("out of memory: a policy is in no SPD");
+	}
 	return *place;
 }
 
@@ -125,13 +151,17 @@ static void leave(struct pw_policy *policy)
 		return;
 	TAILQ_REMOVE(&owner->policies, policy, in_owner);
 	owner->count--;
+	owner->restricting -= pw_spd_action(policy) != PW_POLICY_BYPASS;
+	if (policy == owner->firsts[0] || policy == owner->firsts[1])
+		owner->firsts_known = false;
 	policy->owner = NULL;
-	mark(owner);
+	pw_spd_patch_left(owner, policy);
 }
 
 static void place(struct pw_policy *policy)
 {
 	struct pw_spd_owner *owner = owner_of(policy);
+	const struct pw_policy **first;
 
 	if (owner == policy->owner)
 		return;
@@ -141,7 +171,12 @@ static void place(struct pw_policy *policy)
 	policy->owner = owner;
 	TAILQ_INSERT_TAIL(&owner->policies, policy, in_owner);
 	owner->count++;
-	mark(owner);
+	owner->restricting += pw_spd_action(policy) != PW_POLICY_BYPASS;
+	first = &owner->firsts[policy->selector.family == AF_INET6];
+	if (owner->firsts_known && policy->direction == XFRM_POLICY_OUT &&
+	    (!*first || pw_policy_comes_before(policy, *first)))
+		*first = policy;
+	pw_spd_patch_changed(policy);
 }
 
 static void place_all(struct numbered_list *list)
@@ -188,197 +223,18 @@ void pw_spd_policy_removed(struct pw_policy *policy)
 		LIST_REMOVE(policy, numbered);
 }
 
-/* ---- publishing ---------------------------------------------------------------------------- */
-
-static int slot_set(uint32_t id, const struct pw_spd *spd)
-{
-	int ret = pw_slot_set(&pw_spds, id, spd);
-
-	if (ret != -ENOSPC)
-		return ret;
-	pw_retire_drain();
-	return pw_slot_set(&pw_spds, id, spd);
-}
-
-static int spd_alloc(uint32_t *id)
-{
-	int ret = pw_slot_alloc(&pw_spds, id);
-
-	if (ret != -ENOSPC)
-		return ret;
-	pw_retire_drain();
-	ret = pw_slot_alloc(&pw_spds, id);
-	*id = ret ? 0 : *id;
-	return ret;
-}
-
-static void lists_retire(struct pw_spd_owner *owner)
-{
-	pw_policy_list_retire(owner->out);
-	pw_policy_list_retire(owner->in);
-	owner->out = owner->in = NULL;
-}
-
-/* A VRF whose policies ask for nothing costs its packets nothing. 0 or -ENOMEM. */
-static int vrf_without(struct pw_spd_owner *owner)
-{
-	if (owner->spd) {
-		/* While the VRF names it, the id must not become another's. */
-		if (pw_vrf_set_spd(owner->vrf, 0) == -ENOMEM)
-			return -ENOMEM;
-		pw_slot_free(&pw_spds, owner->spd);
-		owner->spd = 0;
-	}
-	lists_retire(owner);
-	return 0;
-}
-
-static uint8_t default_of(uint8_t direction)
-{
-	return pw_policy_default(direction) == XFRM_USERPOLICY_BLOCK ? PW_POLICY_DISCARD
-								     : PW_POLICY_BYPASS;
-}
-
-static bool default_blocks(void)
-{
-	for (uint8_t direction = XFRM_POLICY_IN; direction <= XFRM_POLICY_FWD; direction++)
-		if (default_of(direction) != PW_POLICY_BYPASS)
-			return true;
-	return false;
-}
-
-static struct pw_spd vrf_spd(const struct pw_policy_list *out, const struct pw_policy_list *in)
-{
-	return (struct pw_spd){
-		.out = out,
-		.in = in,
-		.out_default = default_of(XFRM_POLICY_OUT),
-		.in_default = default_of(XFRM_POLICY_IN),
-		.fwd_default = default_of(XFRM_POLICY_FWD),
-		.interface_default = PW_POLICY_BYPASS,
-	};
-}
-
-static struct pw_spd link_spd(const struct pw_policy_list *out, const struct pw_policy_list *in)
-{
-	return (struct pw_spd){
-		.out = out,
-		.in = in,
-		.out_default = PW_POLICY_DISCARD,
-		.in_default = PW_POLICY_DISCARD,
-		.fwd_default = PW_POLICY_DISCARD,
-		.interface_default = PW_POLICY_DISCARD,
-	};
-}
-
-static bool asks_for_nothing(const struct pw_spd_owner *owner)
-{
-	const struct pw_policy *policy;
-
-	if (owner->link)
-		return false;
-	if (!owner->count)
-		return true;
-	if (default_blocks())
-		return false;
-	TAILQ_FOREACH (policy, &owner->policies, in_owner)
-		if (pw_spd_action(policy) != PW_POLICY_BYPASS)
-			return false;
-	return true;
-}
-
-/* Takes over the lists. */
-static int publish(struct pw_spd_owner *owner, struct pw_policy_list *out,
-		   struct pw_policy_list *in)
-{
-	struct pw_spd spd = owner->link ? link_spd(out, in) : vrf_spd(out, in);
-	int ret = 0;
-
-	if (owner->link)
-		pw_spd_all(owner, spd.all);
-	if (!owner->spd)
-		ret = spd_alloc(&owner->spd);
-	ret = ret ? ret : slot_set(owner->spd, &spd);
-	if (ret) {
-		pw_policy_list_retire(out);
-		pw_policy_list_retire(in);
-		return ret;
-	}
-	lists_retire(owner);
-	owner->out = out;
-	owner->in = in;
-	return owner->link ? 0 : pw_vrf_set_spd(owner->vrf, owner->spd);
-}
-
-/* Where the list that should be there cannot be made, nothing passes. */
-static void close_all(struct pw_spd_owner *owner, int error)
-{
-	const struct pw_spd closed = link_spd(NULL, NULL);
-	const struct pw_link *link = pw_link_by_index(owner->link);
-
-	pw_error("%s %u: its %u policies cannot be applied, nothing passes: %s",
-		 link ? link->name : "VRF", link ? link->index : owner->vrf, owner->count,
-		 strerror(-error));
-	if ((owner->spd || !spd_alloc(&owner->spd)) && !slot_set(owner->spd, &closed)) {
-		lists_retire(owner);
-		if (!owner->link)
-			pw_vrf_set_spd(owner->vrf, owner->spd);
-	}
-}
-
-static int owner_publish(struct pw_spd_owner *owner)
-{
-	struct pw_policy_list *out, *in;
-	int ret;
-
-	if (asks_for_nothing(owner))
-		return vrf_without(owner);
-	ret = pw_spd_list_build(owner, true, &out);
-	if (!ret) {
-		ret = pw_spd_list_build(owner, false, &in);
-		if (ret)
-			pw_policy_list_retire(out);
-	}
-	ret = ret ? ret : publish(owner, out, in);
-	if (ret)
-		close_all(owner, ret);
-	return ret;
-}
-
 static void owner_free(struct pw_spd_owner *owner)
 {
 	struct pw_spd_owner **place = owner->link ? &of_link[owner->link] : &of_vrf[owner->vrf];
 
 	if (owner->dirty)
 		TAILQ_REMOVE(&dirty, owner, waiting);
+	if (owner->compile_at)
+		TAILQ_REMOVE(&patched, owner, in_patched);
 	pw_reverse_clear(owner);
-	if (owner->link)
-		lists_retire(owner); /* the id is the link's */
-	else
-		vrf_without(owner);
+	pw_spd_withdraw(owner);
 	*place = NULL;
 	free(owner);
-}
-
-/* The default reaches VRFs without policies. False when it is to be tried again. */
-static bool default_publish(void)
-{
-	const struct pw_spd spd = vrf_spd(NULL, NULL);
-
-	if (!default_changed)
-		return true;
-	if (!default_blocks()) {
-		if (pw_vrf_set_spd_default(0))
-			return false;
-		if (default_spd)
-			pw_slot_free(&pw_spds, default_spd);
-		default_spd = 0;
-	} else if ((!default_spd && spd_alloc(&default_spd)) || slot_set(default_spd, &spd) ||
-		   pw_vrf_set_spd_default(default_spd)) {
-		return false;
-	}
-	default_changed = false;
-	return true;
 }
 
 /* ---- once a batch -------------------------------------------------------------------------- */
@@ -395,24 +251,32 @@ static uint32_t interface_of(const struct pw_spd_owner *owner)
 	return link ? link->index : PW_LINK_LOOPBACK_INDEX;
 }
 
+/* True when there is no room for one that it needs. */
+static bool bundle_lacks(struct pw_policy *policy, uint32_t interface)
+{
+	if (policy->direction != XFRM_POLICY_OUT || pw_spd_action(policy) != PW_POLICY_PROTECT ||
+	    !pw_bundle_take(policy, interface))
+		return false;
+	pw_bundle_leave(policy);
+	return true;
+}
+
 static void bundles_take(struct pw_spd_owner *owner)
 {
 	uint32_t interface = interface_of(owner);
 	struct pw_policy *policy;
 	unsigned int blocked = 0;
 
-	TAILQ_FOREACH (policy, &owner->policies, in_owner) {
-		if (policy->direction != XFRM_POLICY_OUT ||
-		    pw_spd_action(policy) != PW_POLICY_PROTECT ||
-		    !pw_bundle_take(policy, interface))
-			continue;
-		pw_bundle_leave(policy);
-		blocked++;
-	}
+	if (owner->whole)
+		TAILQ_FOREACH (policy, &owner->policies, in_owner)
+			blocked += bundle_lacks(policy, interface);
+	else
+		TAILQ_FOREACH (policy, &owner->lists[true].patch, in_patch)
+			blocked += !policy->bundle && bundle_lacks(policy, interface);
 	if (blocked && !owner->crowded)
 		pw_error("no room for another remote end: %u policies of VRF %u block", blocked,
 			 owner->vrf);
-	owner->crowded = blocked;
+	owner->crowded = blocked || (owner->crowded && !owner->whole);
 }
 
 /* There is room again: a grace period from now. */
@@ -420,24 +284,68 @@ static void crowded_again(void)
 {
 	for (uint32_t i = 0; i < PW_INTERFACES; i++)
 		if (of_link[i] && of_link[i]->crowded)
-			mark(of_link[i]);
+			pw_spd_mark(of_link[i]);
 	for (uint32_t i = 0; i < PW_VRFS; i++)
 		if (of_vrf[i] && of_vrf[i]->crowded)
-			mark(of_vrf[i]);
+			pw_spd_mark(of_vrf[i]);
 	if (!TAILQ_EMPTY(&dirty))
 		pw_loop_again(RETRY_MS);
 }
 
+/* When what was published now is to be compiled. */
+static void compile_plan(struct pw_spd_owner *owner, uint64_t began)
+{
+	bool compiled = owner->whole;
+
+	if (compiled)
+		owner->compile_ms = now_ms() - began;
+	if (compiled && owner->compile_at) {
+		TAILQ_REMOVE(&patched, owner, in_patched);
+		owner->compile_at = 0;
+	} else if (!compiled && !owner->compile_at) {
+		TAILQ_INSERT_TAIL(&patched, owner, in_patched);
+		owner->compile_at = began + COMPILE_MS + 4 * owner->compile_ms;
+	}
+	owner->whole = false;
+	owner->left = 0;
+}
+
 static bool owner_resolve(struct pw_spd_owner *owner)
 {
-	int ret = owner_publish(owner);
+	uint64_t began = now_ms();
+	int ret = pw_spd_publish(owner);
 
-	pw_reverse_update(owner);
+	if (owner->reverse_changed) {
+		owner->reverse_changed = false;
+		pw_reverse_update(owner);
+	}
 	if (ret)
 		return false;
+	compile_plan(owner, began);
 	if (!owner->count && (owner->link || !owner->spd))
 		owner_free(owner);
 	return true;
+}
+
+static void patched_compile(void)
+{
+	struct pw_spd_owner *owner;
+	uint64_t now = now_ms();
+
+	TAILQ_FOREACH (owner, &patched, in_patched)
+		if (owner->compile_at <= now) {
+			owner->whole = true;
+			mark_dirty(owner);
+		}
+}
+
+static void patched_wait(void)
+{
+	struct pw_spd_owner *owner;
+	uint64_t now = now_ms();
+
+	TAILQ_FOREACH (owner, &patched, in_patched)
+		pw_loop_again(owner->compile_at > now ? (uint32_t)(owner->compile_at - now) : 0);
 }
 
 static void reverse_all(void)
@@ -451,8 +359,9 @@ void pw_spds_resolve(void)
 {
 	struct owner_queue turn = TAILQ_HEAD_INITIALIZER(turn);
 	struct pw_spd_owner *owner;
-	bool done = default_publish();
+	bool done = pw_spd_default_publish();
 
+	patched_compile();
 	TAILQ_FOREACH (owner, &dirty, waiting)
 		bundles_take(owner);
 	pw_bundles_resolve();
@@ -462,7 +371,7 @@ void pw_spds_resolve(void)
 		owner->dirty = false;
 		if (owner_resolve(owner))
 			continue;
-		mark(owner);
+		pw_spd_mark(owner);
 		done = false;
 	}
 	if (!done)
@@ -471,25 +380,26 @@ void pw_spds_resolve(void)
 		crowded_again();
 	if (pw_reverse_retry())
 		reverse_all();
+	patched_wait();
 }
 
 /* ---- following changes --------------------------------------------------------------------- */
 
 void pw_spd_bundle_changed(const struct pw_bundle *bundle)
 {
-	const struct pw_policy *policy;
+	struct pw_policy *policy;
 
 	LIST_FOREACH (policy, &bundle->policies, in_bundle)
 		if (policy->template.optional && policy->owner)
-			mark(policy->owner);
+			pw_spd_patch_changed(policy);
 }
 
 void pw_spd_default_changed(void)
 {
-	default_changed = true;
+	pw_spd_default_mark();
 	for (unsigned int vrf = 0; vrf < PW_VRFS; vrf++)
 		if (of_vrf[vrf])
-			mark(of_vrf[vrf]);
+			pw_spd_mark(of_vrf[vrf]);
 }
 
 void pw_spd_link_changed(const struct pw_link *link)
@@ -499,7 +409,7 @@ void pw_spd_link_changed(const struct pw_link *link)
 	place_of(link);
 	if (link->kind != PW_LINK_IPSEC || !of_link[link->index])
 		return;
-	mark(owner_of_link(link));
+	pw_spd_mark(owner_of_link(link));
 	TAILQ_FOREACH (policy, &of_link[link->index]->policies, in_owner)
 		if (policy->bundle)
 			pw_bundle_changed(policy->bundle);
@@ -531,9 +441,5 @@ void pw_spds_fini(void)
 		if (of_vrf[i])
 			owner_free(of_vrf[i]);
 	pw_bundles_collect();
-	pw_vrf_set_spd_default(0);
-	if (default_spd)
-		pw_slot_free(&pw_spds, default_spd);
-	default_spd = 0;
-	default_changed = false;
+	pw_spd_default_fini();
 }

@@ -68,15 +68,20 @@ static int compare(const void *a, const void *b)
  * IKE daemons install what they install for direction in for direction fwd as well: of two that
  * say the same, only the first counts.
  */
-static bool has_twin_before(const struct pw_policy *policy)
+struct pw_policy *pw_spd_twin(const struct pw_policy *policy)
 {
 	struct pw_policy model = *policy;
-	const struct pw_policy *twin;
 
 	if (policy->direction == XFRM_POLICY_OUT)
-		return false;
+		return NULL;
 	model.direction = policy->direction == XFRM_POLICY_IN ? XFRM_POLICY_FWD : XFRM_POLICY_IN;
-	twin = pw_policy_find(&model);
+	return pw_policy_find(&model);
+}
+
+static bool has_twin_before(const struct pw_policy *policy)
+{
+	const struct pw_policy *twin = pw_spd_twin(policy);
+
 	return twin && twin->owner == policy->owner && pw_policy_comes_before(twin, policy) &&
 	       pw_spd_action(twin) == pw_spd_action(policy) &&
 	       memcmp(&twin->template, &policy->template, sizeof(twin->template)) == 0;
@@ -96,35 +101,74 @@ static unsigned int policies_sorted(const struct pw_spd_owner *owner, bool outwa
 	return count;
 }
 
-int pw_spd_list_build(const struct pw_spd_owner *owner, bool outward, struct pw_policy_list **list)
+static struct pw_policy_rule rule_of(const struct pw_policy *policy, bool outward)
+{
+	struct pw_policy_rule rule = {.action = pw_spd_action(policy), .index = policy->index};
+
+	pw_spd_rule_select(&rule, &policy->selector);
+	if (outward)
+		rule_outward(policy, &rule);
+	else
+		rule_inward(policy, &rule);
+	return rule;
+}
+
+static int compile(struct pw_spd_list *list, struct pw_policy *const *sorted, bool outward)
+{
+	struct pw_policy_rule *rules = calloc(list->count, sizeof(*rules));
+
+	list->places = calloc(list->count, sizeof(*list->places));
+	list->gone = calloc((list->count + 63) / 64, sizeof(*list->gone));
+	if (!rules || !list->places || !list->gone) {
+		free(rules);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < list->count; i++) {
+		rules[i] = rule_of(sorted[i], outward);
+		list->places[i] =
+			(struct pw_spd_place){sorted[i], sorted[i]->order, sorted[i]->priority};
+	}
+	list->base = pw_policy_list_new(rules, list->count);
+	list->list = list->base;
+	free(rules);
+	return list->base ? 0 : -errno;
+}
+
+int pw_spd_list_build(const struct pw_spd_owner *owner, bool outward, struct pw_spd_list *list)
 {
 	struct pw_policy **sorted = calloc(owner->count + 1, sizeof(struct pw_policy *));
-	struct pw_policy_rule *rules = calloc(owner->count + 1, sizeof(*rules));
-	unsigned int count;
-	int ret = -ENOMEM;
+	int ret;
 
-	*list = NULL;
-	if (!sorted || !rules)
-		goto out;
-	count = policies_sorted(owner, outward, sorted);
-	for (unsigned int i = 0; i < count; i++) {
-		rules[i].action = pw_spd_action(sorted[i]);
-		pw_spd_rule_select(&rules[i], &sorted[i]->selector);
-		rules[i].index = sorted[i]->index;
-		if (outward)
-			rule_outward(sorted[i], &rules[i]);
-		else
-			rule_inward(sorted[i], &rules[i]);
-	}
-	ret = 0;
-	if (count) {
-		*list = pw_policy_list_new(rules, count);
-		ret = *list ? 0 : -errno;
-	}
-out:
+	if (!sorted)
+		return -ENOMEM;
+	list->count = policies_sorted(owner, outward, sorted);
+	ret = list->count ? compile(list, sorted, outward) : 0;
 	free(sorted);
-	free(rules);
 	return ret;
+}
+
+int pw_spd_list_patch(const struct pw_spd_list *from, bool outward, struct pw_policy_list **list)
+{
+	struct pw_policy_rule *rules;
+	struct pw_policy *policy;
+	uint32_t *places, count = 0;
+
+	*list = from->base;
+	if (!from->patched && !from->any_gone)
+		return 0;
+	rules = malloc((from->patched + 1) * sizeof(*rules));
+	places = malloc((from->patched + 1) * sizeof(*places));
+	*list = NULL;
+	if (rules && places) {
+		TAILQ_FOREACH (policy, &from->patch, in_patch) {
+			rules[count] = rule_of(policy, outward);
+			places[count++] = policy->place;
+		}
+		*list = pw_policy_list_patch(from->base, from->gone, rules, places, count);
+	}
+	free(rules);
+	free(places);
+	return *list ? 0 : -ENOMEM;
 }
 
 static bool selects_all(const struct xfrm_selector *selector)
@@ -133,24 +177,34 @@ static bool selects_all(const struct xfrm_selector *selector)
 	       !selector->sport_mask && !selector->dport_mask;
 }
 
-void pw_spd_all(const struct pw_spd_owner *owner, uint32_t all[2])
+static void firsts_find(struct pw_spd_owner *owner)
 {
-	const struct pw_policy *firsts[2] = {NULL, NULL}, *policy;
+	const struct pw_policy *policy;
 
+	owner->firsts[0] = owner->firsts[1] = NULL;
 	TAILQ_FOREACH (policy, &owner->policies, in_owner) {
-		const struct pw_policy **first = &firsts[policy->selector.family == AF_INET6];
+		const struct pw_policy **first =
+			&owner->firsts[policy->selector.family == AF_INET6];
 
 		if (policy->direction == XFRM_POLICY_OUT &&
 		    (!*first || pw_policy_comes_before(policy, *first)))
 			*first = policy;
 	}
+	owner->firsts_known = true;
+}
+
+void pw_spd_all(struct pw_spd_owner *owner, uint32_t all[2])
+{
+	if (!owner->firsts_known)
+		firsts_find(owner);
 	for (unsigned int i = 0; i < 2; i++) {
+		const struct pw_policy *first = owner->firsts[i];
 		struct pw_policy_rule rule = {0};
 
-		if (!firsts[i] || !selects_all(&firsts[i]->selector))
+		if (!first || !selects_all(&first->selector))
 			continue;
-		rule.action = pw_spd_action(firsts[i]);
-		rule_outward(firsts[i], &rule);
+		rule.action = pw_spd_action(first);
+		rule_outward(first, &rule);
 		if (rule.action == PW_POLICY_PROTECT)
 			all[i] = rule.nexthop;
 	}

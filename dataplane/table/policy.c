@@ -12,7 +12,7 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
-#include "dataplane/table/selector.h"
+#include "dataplane/table/policy_internal.h"
 #include "lib/retire.h"
 
 #define BURST     64
@@ -24,35 +24,12 @@
 
 struct pw_slots pw_spds;
 
-/** One rule, as it is compared with packets. */
-struct compare {
-	struct pw_selector value, mask;
-	uint32_t rule; /* its number in the list */
-	uint32_t zero;
-};
-
-/** Of one family; at most one of the two is there. */
-struct table {
-	struct rte_acl_ctx *acl;
-	struct compare *row;
-	uint32_t count;
-};
+const struct pw_policy_rule pw_policy_discard = {.action = PW_POLICY_DISCARD};
 
 enum family {
 	IPV4,
 	IPV6,
 	FAMILIES,
-};
-
-struct pw_policy_list {
-	struct pw_policy_rule *rules;
-	uint32_t count;
-	struct table tables[FAMILIES];
-	/*
-	 * Rules that would not let a packet pass in clear and that select it, perhaps, by what it
-	 * does not say: one that is to pass in clear must be none of theirs (RFC 4301 7).
-	 */
-	struct table perhaps[FAMILIES];
 };
 
 /* ---- rules as they are compared ------------------------------------------------------------- */
@@ -69,9 +46,9 @@ static bool asks_ports(const struct pw_policy_rule *rule)
 	return rule->source_port_mask || rule->destination_port_mask;
 }
 
-static struct compare compare_of(const struct pw_policy_rule *rule, uint32_t number)
+struct pw_policy_compare pw_policy_compare_of(const struct pw_policy_rule *rule, uint32_t number)
 {
-	struct compare compare = {.rule = number};
+	struct pw_policy_compare compare = {.rule = number};
 
 	memcpy(compare.value.source, rule->source, 16);
 	mask_set(compare.mask.source, rule->source_length);
@@ -93,11 +70,10 @@ static struct compare compare_of(const struct pw_policy_rule *rule, uint32_t num
 	return compare;
 }
 
-/* The same rule for packets that do not say what it asks for. Returns how many, up to two. */
-static uint32_t compare_perhaps(const struct pw_policy_rule *rule, uint32_t number,
-				struct compare compares[2])
+uint32_t pw_policy_compare_perhaps(const struct pw_policy_rule *rule, uint32_t number,
+				   struct pw_policy_compare compares[2])
 {
-	struct compare compare = compare_of(rule, number);
+	struct pw_policy_compare compare = pw_policy_compare_of(rule, number);
 	uint32_t count = 0;
 
 	if (rule->action == PW_POLICY_BYPASS || !compare.mask.unknown)
@@ -152,7 +128,7 @@ static uint32_t acl_fields(struct rte_acl_field_def *defs, enum family family)
 }
 
 /* Values and masks in host byte order; of a prefix the mask is its length. */
-static struct acl_rule acl_rule_of(const struct compare *compare,
+static struct acl_rule acl_rule_of(const struct pw_policy_compare *compare,
 				   const struct rte_acl_field_def *defs, uint32_t fields,
 				   int32_t priority)
 {
@@ -176,8 +152,8 @@ static struct acl_rule acl_rule_of(const struct compare *compare,
 	return rule;
 }
 
-static int acl_add(struct rte_acl_ctx *acl, const struct compare *compares, uint32_t count,
-		   const struct rte_acl_config *config)
+static int acl_add(struct rte_acl_ctx *acl, const struct pw_policy_compare *compares,
+		   uint32_t count, const struct rte_acl_config *config)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		struct acl_rule rule = acl_rule_of(&compares[i], config->defs, config->num_fields,
@@ -190,8 +166,8 @@ static int acl_add(struct rte_acl_ctx *acl, const struct compare *compares, uint
 	return 0;
 }
 
-static int acl_new(struct rte_acl_ctx **acl, const struct compare *compares, uint32_t count,
-		   enum family family)
+static int acl_new(struct rte_acl_ctx **acl, const struct pw_policy_compare *compares,
+		   uint32_t count, enum family family)
 {
 	static uint64_t number; /* rte_acl shares contexts of one name */
 	struct rte_acl_config config = {.num_categories = 1, .max_size = ACL_BYTES};
@@ -220,8 +196,8 @@ static int acl_new(struct rte_acl_ctx **acl, const struct compare *compares, uin
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
-static int table_init(struct table *table, const struct compare *compares, uint32_t count,
-		      enum family family)
+static int table_init(struct pw_policy_table *table, const struct pw_policy_compare *compares,
+		      uint32_t count, enum family family)
 {
 	table->count = count;
 	if (!count)
@@ -235,14 +211,14 @@ static int table_init(struct table *table, const struct compare *compares, uint3
 	return 0;
 }
 
-static void table_fini(struct table *table)
+static void table_fini(struct pw_policy_table *table)
 {
 	rte_acl_free(table->acl);
 	rte_free(table->row);
 }
 
-static inline bool selects(const struct compare *compare, const struct pw_selector *selector,
-			   bool v6)
+static inline bool selects(const struct pw_policy_compare *compare,
+			   const struct pw_selector *selector, bool v6)
 {
 	const uint64_t *value = compare->value.words, *mask = compare->mask.words;
 	uint64_t differ = ((selector->words[0] & mask[0]) ^ value[0]) |
@@ -255,9 +231,8 @@ static inline bool selects(const struct compare *compare, const struct pw_select
 	return !differ;
 }
 
-/* Numbers of the first rules that select, plus one; 0 = none. */
-static void table_find(const struct table *table, const struct pw_selector **selectors,
-		       uint32_t *found, unsigned int n, bool v6)
+void pw_policy_table_find(const struct pw_policy_table *table, const struct pw_selector **selectors,
+			  uint32_t *found, unsigned int n, bool v6)
 {
 	if (table->acl) {
 		rte_acl_classify(table->acl, (const uint8_t **)selectors, found, n, 1);
@@ -275,7 +250,8 @@ static void table_find(const struct table *table, const struct pw_selector **sel
 
 /* ---- lists ---------------------------------------------------------------------------------- */
 
-static int list_family(struct pw_policy_list *list, enum family family, struct compare *compares)
+static int list_family(struct pw_policy_list *list, enum family family,
+		       struct pw_policy_compare *compares)
 {
 	const int wanted = family == IPV6 ? AF_INET6 : AF_INET;
 	uint32_t count = 0;
@@ -283,14 +259,14 @@ static int list_family(struct pw_policy_list *list, enum family family, struct c
 
 	for (uint32_t i = 0; i < list->count; i++)
 		if (list->rules[i].family == wanted)
-			compares[count++] = compare_of(&list->rules[i], i);
+			compares[count++] = pw_policy_compare_of(&list->rules[i], i);
 	ret = table_init(&list->tables[family], compares, count, family);
 	if (ret)
 		return ret;
 	count = 0;
 	for (uint32_t i = 0; i < list->count; i++)
 		if (list->rules[i].family == wanted)
-			count += compare_perhaps(&list->rules[i], i, &compares[count]);
+			count += pw_policy_compare_perhaps(&list->rules[i], i, &compares[count]);
 	return table_init(&list->perhaps[family], compares, count, family);
 }
 
@@ -298,6 +274,14 @@ static void list_free(void *context, uint64_t argument)
 {
 	struct pw_policy_list *list = context;
 
+	if (--list->users)
+		return;
+	if (list->patch) {
+		pw_policy_patch_free(list->patch);
+		list_free(list->base, 0);
+		rte_free(list);
+		return;
+	}
 	for (enum family family = IPV4; family < FAMILIES; family++) {
 		table_fini(&list->tables[family]);
 		table_fini(&list->perhaps[family]);
@@ -308,7 +292,7 @@ static void list_free(void *context, uint64_t argument)
 
 struct pw_policy_list *pw_policy_list_new(const struct pw_policy_rule *rules, unsigned int count)
 {
-	struct compare *compares = NULL;
+	struct pw_policy_compare *compares = NULL;
 	struct pw_policy_list *list;
 	int ret = -ENOMEM;
 
@@ -319,6 +303,7 @@ struct pw_policy_list *pw_policy_list_new(const struct pw_policy_rule *rules, un
 	list = rte_zmalloc("policies", sizeof(*list), RTE_CACHE_LINE_SIZE);
 	if (!list)
 		goto out;
+	list->users = 1;
 	list->count = count;
 	list->rules =
 		rte_malloc("policies", RTE_MAX(count, 1u) * sizeof(*rules), RTE_CACHE_LINE_SIZE);
@@ -353,13 +338,12 @@ static const struct pw_policy_rule *select_perhaps(const struct pw_policy_list *
 						   const struct pw_selector *selector, bool v6,
 						   const struct pw_policy_rule *rule)
 {
-	static const struct pw_policy_rule discard = {.action = PW_POLICY_DISCARD};
 	uint32_t found;
 
 	if (rule && rule->action != PW_POLICY_BYPASS)
 		return rule;
-	table_find(&list->perhaps[v6], &selector, &found, 1, v6);
-	return found && (!rule || found - 1 < rule - list->rules) ? &discard : rule;
+	pw_policy_table_find(&list->perhaps[v6], &selector, &found, 1, v6);
+	return found && (!rule || found - 1 < rule - list->rules) ? &pw_policy_discard : rule;
 }
 
 void pw_policy_list_select(const struct pw_policy_list *list, const struct pw_selector **selectors,
@@ -367,7 +351,11 @@ void pw_policy_list_select(const struct pw_policy_list *list, const struct pw_se
 {
 	uint32_t found[BURST];
 
-	table_find(&list->tables[v6], selectors, found, n, v6);
+	pw_policy_table_find(&list->tables[v6], selectors, found, n, v6);
+	if (unlikely(list->patch)) {
+		pw_policy_patch_select(list, selectors, found, n, v6, rules);
+		return;
+	}
 	for (unsigned int i = 0; i < n; i++) {
 		rules[i] = found[i] ? &list->rules[found[i] - 1] : NULL;
 		if (unlikely(selectors[i]->unknown && list->perhaps[v6].count))

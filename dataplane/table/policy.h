@@ -17,7 +17,8 @@
  * policies of tunnels between PEs are no part of it: they are in the endpoints already.
  *
  * A list is built new for each change and published by pointer. Short ones are tried one by one,
- * long ones by rte_acl.
+ * long ones by rte_acl, which takes long to compile: a change of a long one is a patch of it first,
+ * a list that shares what is compiled and tries a few rules more, one by one, each in its place.
  */
 #define PW_SPDS 32768
 
@@ -104,6 +105,30 @@ void pw_policy_table_fini(void);
 
 /** A list of @p count rules, first to last; NULL with errno ENOMEM, E2BIG. Rules are copied. */
 struct pw_policy_list *pw_policy_list_new(const struct pw_policy_rule *rules, unsigned int count);
+
+/**
+ * A list as it is in force at once: @p base without the rules whose bits are set in @p gone, and
+ * with @p count others, first to last; @p places[i] of the base's rules come before the i-th one.
+ * A base's rule that is to say something else is among the others, at the place that it has.
+ *
+ * For each rule that is gone, the rules of the base that are still there, come after it and
+ * overlap it (pw_policy_list_overlapped()) must be among the others too: what selected the one
+ * that is gone is never looked up in the base again. Where a packet does not say its ports or
+ * protocol, a rule that is gone may still keep it from passing in clear; never does one that was
+ * added not do so.
+ *
+ * The base stays as long as it is needed, also when it is retired before. NULL with errno ENOMEM.
+ */
+struct pw_policy_list *pw_policy_list_patch(struct pw_policy_list *base, const uint64_t *gone,
+					    const struct pw_policy_rule *rules,
+					    const uint32_t *places, unsigned int count);
+
+/**
+ * The first rule after the one with number @p after that selects something that rule @p number
+ * selects too; the number of rules when there is none.
+ */
+uint32_t pw_policy_list_overlapped(const struct pw_policy_list *base, uint32_t number,
+				   uint32_t after);
 
 /** Frees it a grace period from now. NULL is allowed. */
 void pw_policy_list_retire(struct pw_policy_list *list);

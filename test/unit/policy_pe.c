@@ -124,23 +124,30 @@ static const char network[] =
 int setup(void **state)
 {
 	static const uint8_t remote[] = {10, 100, 0, 0};
-	int index;
+	int index, other;
 
 	if (pe_fixture_start(names, RTE_DIM(names)) || configure(network))
 		return -1;
 	index = pw_vrf_find(10);
+	other = pw_vrf_find(20);
+	if (index < 0 || other < 0)
+		return -1;
 	red = (uint16_t)index;
-	blue = (uint16_t)pw_vrf_find(20);
+	blue = (uint16_t)other;
 	tunnel = pw_vrf_route_lookup(red, AF_INET, remote);
-	if (index < 0 || pw_nexthop_get(tunnel)->type != PW_NEXTHOP_TUNNEL)
+	if (pw_nexthop_get(tunnel)->type != PW_NEXTHOP_TUNNEL)
 		return -1;
 	return pw_slot_alloc(&pw_spds, &red_spd) || pw_slot_alloc(&pw_spds, &blue_spd);
 }
 
+/* Also after a setup that came less far. */
 int teardown(void **state)
 {
-	spd_free(red_spd);
-	spd_free(blue_spd);
+	if (red_spd)
+		spd_free(red_spd);
+	if (blue_spd)
+		spd_free(blue_spd);
+	red_spd = blue_spd = 0;
 	return pe_fixture_stop();
 }
 

@@ -590,6 +590,118 @@ static void test_links_beside_many(void **state)
 	settle();
 }
 
+/* ---- lists that are long --------------------------------------------------------------------- */
+
+static const char *const few[] = {"10.0.0.0/8", "10.2.0.0/16",  "10.2.0.0/30", "10.2.0.4/30",
+				  "10.2.0.1",   "10.2.0.2",     "10.2.0.5",    "10.2.0.6",
+				  "10.2.0.7",   "203.0.113.64", "0.0.0.0/0"};
+
+static bool covers(const struct pw_address *prefix, unsigned int length, const char *address)
+{
+	uint64_t mask = length ? UINT32_MAX << (32 - length) : 0;
+	uint32_t a, b = ntohl(inet_addr(address));
+
+	memcpy(&a, prefix->bytes, 4);
+	return !((ntohl(a) ^ b) & (uint32_t)mask);
+}
+
+/* One after the other: the first of all that selects. */
+static const struct pw_policy *first(bool outward, const char *source, const char *destination)
+{
+	const struct pw_policy *best = NULL;
+
+	for (const struct pw_policy *policy = pw_policy_next(0); policy;
+	     policy = pw_policy_next(policy->serial))
+		if ((policy->direction == XFRM_POLICY_OUT) == outward &&
+		    covers(&policy->source, policy->selector.prefixlen_s, source) &&
+		    covers(&policy->destination, policy->selector.prefixlen_d, destination) &&
+		    (!best || pw_policy_comes_before(policy, best)))
+			best = policy;
+	return best;
+}
+
+static void as_one_after_the_other(void)
+{
+	static const char *const hosts[] = {"10.2.0.1", "10.2.0.2", "10.2.0.5",     "10.2.0.6",
+					    "10.2.0.7", "10.9.0.1", "203.0.113.64", "192.0.2.1"};
+	const struct pw_spd *spd = spd_of("ipsec1");
+
+	for (unsigned int i = 0; i < 2 * RTE_DIM(hosts) * RTE_DIM(hosts); i++) {
+		const char *from = hosts[i / 2 / RTE_DIM(hosts)],
+			   *to = hosts[i / 2 % RTE_DIM(hosts)];
+		const struct pw_policy_rule *rule = asked(i & 1 ? spd->out : spd->in, from, to);
+		const struct pw_policy *policy = first(i & 1, from, to);
+
+		if (!policy) {
+			assert_null(rule);
+			continue;
+		}
+		assert_non_null(rule);
+		assert_int_equal(rule->index, policy->index);
+		assert_int_equal(rule->action, pw_spd_action(policy));
+		if (i & 1 && rule->action == PW_POLICY_PROTECT)
+			assert_int_equal(rule->nexthop, policy->bundle->nexthop);
+	}
+}
+
+static struct wish anything(void)
+{
+	return (struct wish){.source = few[(unsigned int)rand() % RTE_DIM(few)],
+			     .destination = few[(unsigned int)rand() % RTE_DIM(few)],
+			     .direction = (enum direction)(rand() % 3),
+			     .action = rand() % 3   ? PROTECT
+				       : rand() % 2 ? BYPASS
+						    : BLOCK,
+			     .priority = 1000 + (uint32_t)rand() % 400,
+			     .reqid = 1 + (uint32_t)rand() % 3,
+			     .if_id = 21};
+}
+
+/* What changes in a list that is compiled is in force with the answer, and when it is compiled. */
+static void test_long(void **state)
+{
+	unsigned int patched = 0;
+	char text[32];
+
+	srand(1);
+	add_ipsec("ipsec1", 21, NULL);
+	for (unsigned int i = 0; i < 300; i++) {
+		snprintf(text, sizeof(text), "198.51.%u.%u", i / 256, i % 256);
+		put(WISH(.destination = text, .direction = i & 1 ? OUT : FWD, .if_id = 21,
+			 .priority = i * 3));
+	}
+	settle();
+	for (unsigned int i = 0; i < 800; i++) {
+		struct wish wish = anything();
+		struct pw_policy model = model_of(&wish), *there = pw_policy_find(&model);
+
+		if (there && rand() % 2) {
+			pw_policy_delete(there);
+			settle();
+		} else {
+			patched += put_settled(&wish)->patched;
+		}
+		as_one_after_the_other();
+		if (i % 200 == 199) {
+			struct pw_policy *last = put_settled(
+				WISH(.destination = "10.2.0.2", .if_id = 21, .priority = i));
+
+			usleep(300000);
+			settle();
+			assert_false(last->patched);
+			assert_int_not_equal(last->listed, 0);
+			as_one_after_the_other();
+		}
+	}
+	assert_true(patched > 200);
+	pw_policy_flush();
+	settle();
+	assert_null(spd_of("ipsec1")->out);
+	assert_null(spd_of("ipsec1")->in);
+	pw_link_delete(link_named("ipsec1"));
+	settle();
+}
+
 static void default_is(uint8_t direction, uint8_t action)
 {
 	pw_policy_default_set(direction, action);
@@ -700,6 +812,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_links_beside_many, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_default, setup, fixture_stop),
 		cmocka_unit_test_setup_teardown(test_full, setup, fixture_stop),
+		cmocka_unit_test_setup_teardown(test_long, setup, fixture_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
