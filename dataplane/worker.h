@@ -70,7 +70,7 @@ struct pw_worker {
 	struct pw_sa_counters *sa;     /* by SA id */
 	struct pw_template *templates; /* by next-hop id */
 	struct pw_entry *entries;      /* by port and VLAN */
-	uint32_t entries_generation;   /* when a burst's were last brought up to date */
+	uint32_t entries_generation;   /* when a walk's were last brought up to date; 0 = to do */
 	uint16_t ip_id;
 	bool punted; /* something went to the punt ring since the control thread was woken */
 	bool worked; /* this walk moved packets */

@@ -283,10 +283,12 @@ static inline bool follow(const struct lead *lead, struct rte_mbuf *mbuf, uint64
 	uint64_t addresses, new;
 	uint32_t words[2];
 
+	if (!lead->sa || mbuf->data_len < lead->least)
+		return false;
 	memcpy(&addresses, &ip->src_addr, sizeof(addresses));
 	memcpy(words, esp, sizeof(words));
-	if (!lead->sa || ip->version_ihl != RTE_IPV4_VHL_DEF || ip->next_proto_id != IPPROTO_ESP ||
-	    mbuf->data_len < lead->least || addresses != lead->addresses || words[0] != lead->spi ||
+	if (ip->version_ihl != RTE_IPV4_VHL_DEF || ip->next_proto_id != IPPROTO_ESP ||
+	    addresses != lead->addresses || words[0] != lead->spi ||
 	    pw_packet(mbuf)->vrf != lead->vrf)
 		return false;
 	new = rte_be_to_cpu_32(words[1]);

@@ -155,9 +155,13 @@ static __rte_noinline void frame_burst(struct pw_worker *worker, uint32_t genera
 				       rte_edge_t *edges, uint64_t mask, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
+		uint16_t vlan;
+
 		if (!(mask >> i & 1))
 			continue;
-		pw_entry_refresh(worker, generation, mbufs[i]);
+		/* The first from there: plain from the next walk on. */
+		if (unlikely(pw_entry_stale(worker, generation, mbufs[i], &vlan) != NULL))
+			worker->entries_generation = 0;
 		edges[i] = frame(worker, recent, mbufs[i]);
 	}
 }
@@ -188,8 +192,6 @@ static void burst_input(struct pw_worker *worker, struct recent *recent, uint32_
 	bool watched = __atomic_load_n(&worker->watch, __ATOMIC_RELAXED);
 	struct pw_plain burst;
 
-	if (unlikely(worker->entries_generation != generation))
-		pw_entries_refresh(worker, generation, mbufs, n);
 	pw_plain_burst(worker, generation, mbufs, &burst, n);
 	if (burst.esp)
 		for (unsigned int i = 0; i < n; i++)
@@ -214,6 +216,8 @@ static uint16_t ethernet_input(struct rte_graph *graph, struct rte_node *node, v
 	struct recent recent = {.port = PW_PORT_NONE, .entry = pw_interface_get(0)};
 	rte_edge_t edges[n];
 
+	if (unlikely(worker->entries_generation != generation))
+		pw_entries_refresh(worker, generation, (struct rte_mbuf **)objs, n);
 	for (uint16_t i = 0; i < n; i += PW_LOOKUP_BURST)
 		burst_input(worker, &recent, generation, (struct rte_mbuf **)&objs[i], &edges[i],
 			    RTE_MIN(n - i, PW_LOOKUP_BURST));

@@ -134,11 +134,10 @@ static inline enum pw_drop pw_ipv6_check(struct rte_mbuf *mbuf)
 	return PW_DROP_NONE;
 }
 
-/* RFC 6040 4.2, figure 4, for an outer ECT(1) or CE. */
-static inline enum pw_drop pw_ip_ecn_change(struct rte_mbuf *mbuf, uint8_t outer)
+/** RFC 6040 4.2, figure 4, for an outer ECT(1) or CE. Once more, it changes nothing. */
+static inline enum pw_drop pw_ip_ecn_change(uint8_t *data, uint8_t outer)
 {
-	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	bool v6 = pw_ip_version(mbuf) == 6;
+	bool v6 = *data >> 4 == 6;
 	uint8_t inner = (v6 ? data[1] >> 4 : data[1]) & 3;
 	uint16_t old, new;
 
@@ -165,7 +164,8 @@ static inline enum pw_drop pw_ip_ecn_change(struct rte_mbuf *mbuf, uint8_t outer
 static inline enum pw_drop pw_ip_ecn_decapsulate(struct rte_mbuf *mbuf, uint8_t outer)
 {
 	/* Not-ECT and ECT(0) change nothing. */
-	return likely(!(outer & 1)) ? PW_DROP_NONE : pw_ip_ecn_change(mbuf, outer);
+	return likely(!(outer & 1)) ? PW_DROP_NONE
+				    : pw_ip_ecn_change(rte_pktmbuf_mtod(mbuf, uint8_t *), outer);
 }
 
 /** 0/8, 127/8, class D and E; host order. */

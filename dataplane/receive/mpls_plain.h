@@ -81,9 +81,11 @@ static inline const struct pw_lpm *pw_mpls_plain(struct pw_mpls_way *way, struct
 		     packet->endpoint != way->endpoint || !!packet->sa != way->sealed))
 		pw_mpls_way_find(way, entry & PW_MPLS_PLAIN_MASK, packet->endpoint, packet->sa);
 	total = pw_ipv4_plain(data + PW_MPLS_ENTRY, mbuf->data_len - PW_MPLS_ENTRY, &addresses[i]);
-	/* An outer ECT(1) or CE is put into the packet first. */
-	if (unlikely(!way->lpm4 || !total || data[3] <= 1 || packet->ecn & 1 ||
-		     packet->flags & ~PW_PACKET_LAYER3))
+	if (unlikely(!way->lpm4 || !total || data[3] <= 1 || packet->flags & ~PW_PACKET_LAYER3))
+		return NULL;
+	/* Congestion is marked here and there in a flow, and must not change its order. */
+	if (unlikely(packet->ecn & 1 &&
+		     pw_ip_ecn_change(data + PW_MPLS_ENTRY, packet->ecn) != PW_DROP_NONE))
 		return NULL;
 	frames->data[i] = data + PW_MPLS_ENTRY;
 	frames->lengths[i] = total;

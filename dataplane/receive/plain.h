@@ -157,29 +157,35 @@ static __rte_noinline void pw_plain_burst(struct pw_worker *worker, uint32_t gen
 	burst->turns = turns;
 }
 
-/* Composes the entry of a frame that finds it out of date; it is plain the next time, or now. */
-static void pw_entry_refresh(struct pw_worker *worker, uint32_t generation,
-			     const struct rte_mbuf *mbuf)
+/* The entry of a frame, to be composed when it is out of date; else NULL. */
+static struct pw_entry *pw_entry_stale(const struct pw_worker *worker, uint32_t generation,
+				       const struct rte_mbuf *mbuf, uint16_t *vlan)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-	uint16_t port = pw_packet_of(mbuf)->port, type, vlan = 0;
 	struct pw_entry *entry;
+	uint16_t type;
 
+	*vlan = 0;
 	if (mbuf->data_len < sizeof(struct rte_ether_hdr) + sizeof(struct rte_vlan_hdr))
-		return;
+		return NULL;
 	memcpy(&type, data + 12, sizeof(type));
 	if (type == RTE_BE16(RTE_ETHER_TYPE_VLAN))
-		vlan = (uint16_t)(data[14] << 8 | data[15]) & 0xfff;
-	entry = &worker->entries[port * PW_VLANS + vlan];
-	if (entry->generation != generation)
-		pw_entry_compose(entry, port, vlan, generation);
+		*vlan = (uint16_t)(data[14] << 8 | data[15]) & 0xfff;
+	entry = &worker->entries[pw_packet_of(mbuf)->port * PW_VLANS + *vlan];
+	return entry->generation == generation ? NULL : entry;
 }
 
+/* Before any packet of a walk is looked at: those of one flow all go the same way. */
 static __rte_noinline void pw_entries_refresh(struct pw_worker *worker, uint32_t generation,
 					      struct rte_mbuf **mbufs, unsigned int n)
 {
-	for (unsigned int i = 0; i < n; i++)
-		pw_entry_refresh(worker, generation, mbufs[i]);
+	for (unsigned int i = 0; i < n; i++) {
+		uint16_t vlan;
+		struct pw_entry *entry = pw_entry_stale(worker, generation, mbufs[i], &vlan);
+
+		if (entry)
+			pw_entry_compose(entry, pw_packet_of(mbufs[i])->port, vlan, generation);
+	}
 	worker->entries_generation = generation;
 }
 

@@ -12,6 +12,8 @@
  *   rate PACKETS       what the ICMP and punt limits let through from now
  *   ip-id ID           identification of the next outer header that has one
  *   later SECONDS      what is due of SAs until then happens now
+ *   watch 0|1          as if somebody watched, who looks at no packet
+ *   headroom BYTES     before the frames that arrive from now on
  *   quit
  *
  * While it waits for a line it keeps the control loop and the worker going, so that a program
@@ -27,6 +29,7 @@
 #include "control/loop.h"
 #include "control/control.h"
 #include "control/sa.h"
+#include "dataplane/watch/order.h"
 #include "dataplane/worker.h"
 #include "test/path/pe.h"
 
@@ -149,6 +152,12 @@ static bool command(char *line)
 		pw_workers[0]->ip_id = strtoul(line + 6, NULL, 10);
 	} else if (strncmp(line, "later ", 6) == 0) {
 		pw_sa_tick(pw_sa_now() + strtoul(line + 6, NULL, 10) * UINT64_C(1000));
+	} else if (strncmp(line, "watch ", 6) == 0) {
+		static const struct pw_watch nothing;
+
+		pw_workers[0]->watch = line[6] == '1' ? &nothing : NULL;
+	} else if (strncmp(line, "headroom ", 9) == 0) {
+		pe_headroom = (uint16_t)strtoul(line + 9, NULL, 10);
 	} else if (strcmp(line, "quit") == 0) {
 		return false;
 	} else {

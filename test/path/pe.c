@@ -36,6 +36,7 @@ static struct {
 } ports[PE_PORTS_MAX];
 static unsigned int port_count;
 static struct pe_config configured;
+uint16_t pe_headroom = RTE_PKTMBUF_HEADROOM;
 
 /* One lcore, on a CPU that we may run on: everything happens on this thread. */
 static int start_eal(void)
@@ -178,6 +179,7 @@ static struct rte_mbuf *pool_mbuf(const uint8_t *frame, size_t length)
 		next = rte_pktmbuf_alloc(pw_mbuf_pool);
 		if (next == NULL)
 			goto out;
+		next->data_off = pe_headroom;
 		piece = RTE_MIN(length, (size_t)rte_pktmbuf_tailroom(next));
 		memcpy(rte_pktmbuf_append(next, piece), frame, piece);
 		if (head == NULL)

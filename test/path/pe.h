@@ -45,6 +45,9 @@ unsigned int pe_wait(int timeout_ms, pe_sent_fn sent, void *context);
 /** Sets the ICMP and punt limits to full (tests that do not mean them) or to @p packets. */
 void pe_rate_set(unsigned int packets);
 
+/** Bytes before the frames that pe_send() puts into buffers of the pool; at first what is usual. */
+extern uint16_t pe_headroom;
+
 /** Buffers neither in a pool nor in the PE's hands would be leaks: those in use now. */
 unsigned int pe_buffers_used(void);
 
