@@ -60,13 +60,13 @@ struct pw_policy {
 
 	struct pw_spd_owner *owner; /* whose SPD it is in (spd.h); NULL: in none */
 	struct pw_bundle *bundle;   /* what it sends by (bundle.h), or NULL */
-	/* spd_patch.c: its number in the compiled list, plus one, or 0; among what changed since, how
-	 * many rules of that list come before it. */
+	/* spd_patch.c: its number in the compiled list, plus one, or 0; among what changed since,
+	 * how many rules of that list come before it. */
 	uint32_t listed;
 	bool patched;
 	uint32_t place;
 	TAILQ_ENTRY(pw_policy) in_patch;
-	bool device_gone;           /* its device was deleted; another has its index now, perhaps */
+	bool device_gone; /* its device was deleted; another has its index now, perhaps */
 
 	uint8_t mirrored; /* a copy of the kernel's (feed/xfrm_policy.c) */
 	bool stale;       /* not seen yet in the dump that is read */
