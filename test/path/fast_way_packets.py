@@ -11,6 +11,7 @@ CE_MACS = {100: "02:00:00:00:09:02", 200: "02:00:00:00:0a:02", 300: "02:00:00:00
 SITE = "203.0.113.9"
 CBC, NULL, CHACHA = Suite("cbc", 128, "sha256"), Suite("null", 0, "sha384"), Suite("chacha", 256)
 NATT = (4500, 4500)
+WINDOW = 128
 
 
 def peer(n):
@@ -20,7 +21,7 @@ def peer(n):
 def pair_of(n, suite, **options):
     """(in, out)"""
     more = options.pop("more_in", "")
-    return (Sa(suite, peer(n), PE1, 0x1000 + n, reqid=n, seed=n, window=1024, more=more, **options),
+    return (Sa(suite, peer(n), PE1, 0x1000 + n, reqid=n, seed=n, window=WINDOW, more=more, **options),
             Sa(suite, PE1, peer(n), 0x2000 + n, reqid=n, seed=100 + n, **options))
 
 
@@ -28,14 +29,16 @@ FIRST_ESN = 0xFFFFFF00
 PAIRS = {3: pair_of(3, GCM, esn=True, more_in="replay-seq %#x" % (FIRST_ESN - 1)),
          4: pair_of(4, CBC), 5: pair_of(5, NULL), 11: pair_of(11, GCM, natt=NATT)}
 # A second one from PE 3, as during a rekeying.
-REKEYED = Sa(CHACHA, peer(3), PE1, 0x3003, reqid=3, seed=33, window=1024)
-TUNNEL = (Sa(GCM, SITE, PE1, 0x1042, reqid=42, seed=42, mode="tunnel", window=1024, more="if_id 42"),
+REKEYED = Sa(CHACHA, peer(3), PE1, 0x3003, reqid=3, seed=33, window=WINDOW)
+TUNNEL = (Sa(GCM, SITE, PE1, 0x1042, reqid=42, seed=42, mode="tunnel", window=WINDOW, more="if_id 42"),
           Sa(GCM, PE1, SITE, 0x2042, reqid=42, seed=43, mode="tunnel", more="if_id 42"))
-ESP_IN = {sa.spi: sa for sa in [p[0] for p in PAIRS.values()] + [REKEYED, TUNNEL[0]]}
+# PE 2 may send in clear as well.
+OPTIONAL = Sa(GCM, peer(2), PE1, 0x1002, reqid=2, seed=2, window=WINDOW)
+ESP_IN = {sa.spi: sa for sa in [p[0] for p in PAIRS.values()] + [REKEYED, OPTIONAL, TUNNEL[0]]}
 ESP_OUT = {sa.spi: sa for sa in [p[1] for p in PAIRS.values()] + [TUNNEL[1]]}
 
 FAR4 = ["10.%d" % n for n in (1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20,
-                              21, 22, 23, 26, 30, 30, 42, 60, 60, 66, 67, 68, 80, 80, 81, 90)]
+                              21, 22, 23, 26, 30, 30, 42, 60, 60, 66, 67, 68, 80, 80, 81, 90, 255)]
 FAR4_OF = {"blue": ["10.%d" % n for n in (1, 2, 2, 3, 4, 66, 80, 90)],
            "green": ["10.%d" % n for n in (2, 2, 3, 4, 4, 81, 90)]}
 FAR6 = ["2001:db8:%s" % n for n in (1, 1, 2, 2, 4, 6, 7, 8, 9, 60, 66, 80, 90)]
@@ -79,9 +82,15 @@ def ip6(source, destination, protocol, payload, hlim=60, tos=0, total=0):
                        hlim) + source + destination + payload
 
 
-def mpls(labels, ttl, cos):
-    return b"".join(struct.pack("!I", value << 12 | cos << 9 | (n == len(labels) - 1) << 8 | ttl)
+def mpls(labels, ttl, cos, bottom=True):
+    return b"".join(struct.pack("!I", value << 12 | cos << 9 | ttl
+                                | (bottom and n == len(labels) - 1) << 8)
                     for n, value in enumerate(labels))
+
+
+STACKS = [[200]] * 20 + [[201]] * 4 + [[260]] * 4 + [
+    [203], [203], [210], [211], [220], [220], [230], [231], [250], [250], [200, 201], [0, 200], [0],
+    [2], [3], [999], [200, 0], [16]]
 
 
 class Generator:
@@ -92,8 +101,9 @@ class Generator:
         self.accepted = {spi: [] for spi in ESP_IN}
         self.even = set()
         self.flows = {}
+        self.spoilt = set()
         # of this burst
-        self.ways, self.spis, self.first_flow = [RED], [0x1003], 0
+        self.ways, self.spis, self.stacks, self.first_flow, self.begun = [], [], [], 0, {}
 
     def odd(self, chance=0.02):
         return self.rng.random() < chance
@@ -203,17 +213,18 @@ class Generator:
     def labelled(self, way):
         """What is in GRE."""
         r = self.rng
-        stack = r.choice([[200]] * 20 + [[201]] * 4 + [[260]] * 2 + [
-            [203], [203], [210], [211], [220], [230], [231], [250], [250], [200, 201], [0, 200],
-            [0], [2], [3], [999], [200, 0], [16]])
+        stack = r.choice(self.stacks)
         ttl = r.choice((0, 1, 2, 3)) if self.odd(0.05) else r.choice((9, 64, 255))
         packet = self.customer((way, tuple(stack)), {201: "blue", 260: "blue", 203: "green"}.get(
             stack[-1], "red"))
         if ttl <= 3 or len(stack) > 1 or stack[0] == 210:
             self.even.discard(self.number)
+        bottom = not self.odd(0.03)
+        if not bottom:
+            self.even.discard(self.number)
         if self.odd():
             packet = packet[: r.randrange(0, 28)]
-        return mpls(stack, ttl, r.randrange(8)) + packet
+        return mpls(stack, ttl, r.randrange(8), bottom) + packet
 
     def gre(self, way):
         r = self.rng
@@ -247,10 +258,13 @@ class Generator:
         r = self.rng
         if self.accepted[spi] and self.odd(0.06):
             self.even.discard(self.number)
-            return r.choice(self.accepted[spi]), False
-        if self.odd(0.05):  # late, but not too late
-            self.even.discard(self.number)
-            return max(1, self.numbers[spi] - r.randrange(1, 100)), False
+            return r.choice(self.accepted[spi][-60:]), False
+        if self.odd(0.08):  # late, but not too late; or too late when the burst comes
+            late = r.choice((self.numbers[spi] - r.randrange(1, 100),
+                             self.begun[spi] - WINDOW - r.randrange(10, 60)))
+            if late > 0 and (spi, late) not in self.spoilt:
+                self.even.discard(self.number)
+                return late, False
         self.numbers[spi] += 1 if r.random() < 0.9 else r.randrange(1, 4)
         return self.numbers[spi], True
 
@@ -286,18 +300,19 @@ class Generator:
             text = self.trailer(sa, self.gre(spi), 47)
         number, new = self.next_number(spi)
         esp = sa.seal(text, number)
-        spoilt = self.odd(0.03)
-        if spoilt and new:
+        spoilt = new and self.odd(0.05)
+        if spoilt:
             esp = bytearray(esp)
             esp[r.randrange(8, len(esp))] ^= 1 << r.randrange(8)
             esp = bytes(esp)
+            self.spoilt.add((spi, number))
         elif new:
             self.accepted[spi].append(number)
         if spoilt:
             self.even.discard(self.number)
-        if new and self.odd(0.01):
+        if spoilt and self.odd(0.3):
             esp = esp[: r.choice((0, 1, 4, 7, 8, 12, 20, 40))]
-        if new and self.odd(0.01):
+        elif spoilt and self.odd(0.3):
             esp = struct.pack("!I", r.choice((0, 0x9999, 0x2003))) + esp[4:]
         source = sa.source if not self.odd(0.01) else peer(5)
         if sa.natt:
@@ -321,9 +336,11 @@ class Generator:
         r = self.rng
         self.even.clear()
         self.ways = r.sample((RED, RED, BLUE, 100, 200, 300), r.randrange(1, 4))
-        self.spis = r.sample([0x1003] * 4 + [0x1004] * 2 + [0x1005] * 2 + [0x3003] * 2 + [0x100B]
-                             + [0x1042], r.randrange(1, 5))
+        self.spis = r.sample([0x1003] * 4 + [0x1002, 0x1004, 0x1005, 0x3003] * 2 + [0x100B, 0x1042],
+                             r.randrange(1, 5))
+        self.stacks = r.sample(STACKS, r.randrange(1, 9))
         self.first_flow = 3 * r.randrange(8)
+        self.begun = dict(self.numbers)
         # More than are looked at together; fewer than ICMP errors that may be sent at once.
         count = r.choice((1, 2, 3, r.randrange(1, 65), 64, r.randrange(65, 96)))
         core = r.choice((0, 0.5, 1))

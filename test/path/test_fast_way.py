@@ -299,7 +299,7 @@ def compare(pair, sent, even):
 def states(pe):
     """All of SAs and policies that is counted, without the times."""
     text = pe.show("-s", "xfrm", "state")
-    return re.sub(r"(add|use) \d{4}-.*", "", text)
+    return re.sub(r"(add|use|lastused) \d{4}-.*", "", text)
 
 
 def exercise(seed, rounds, exact, wanted=()):
