@@ -40,7 +40,8 @@ ESP_OUT = {sa.spi: sa for sa in [p[1] for p in PAIRS.values()] + [TUNNEL[1]]}
 FAR4 = ["10.%d" % n for n in (1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20,
                               21, 22, 23, 26, 30, 30, 42, 60, 60, 66, 67, 68, 80, 80, 81, 90, 255)]
 FAR4_OF = {"blue": ["10.%d" % n for n in (1, 2, 2, 3, 4, 66, 80, 90)],
-           "green": ["10.%d" % n for n in (2, 2, 3, 4, 4, 81, 90)]}
+           "green": ["10.%d" % n for n in (2, 2, 3, 4, 4, 81, 90)],
+           "none": ["10.%d" % n for n in (1, 2, 60, 255, 255)]}  # the label says where to
 FAR6 = ["2001:db8:%s" % n for n in (1, 1, 2, 2, 4, 6, 7, 8, 9, 60, 66, 80, 90)]
 MARTIANS = [b"\0\1\2\3", b"\x7f\0\0\1", b"\xe0\0\0\5", b"\xff\xff\xff\xff"]
 
@@ -89,7 +90,7 @@ def mpls(labels, ttl, cos, bottom=True):
 
 
 STACKS = [[200]] * 20 + [[201]] * 4 + [[260]] * 4 + [
-    [203], [203], [210], [211], [220], [220], [230], [231], [250], [250], [200, 201], [0, 200], [0],
+    [203], [203], [210], [211], [220], [221], [221], [230], [231], [250], [250], [200, 201], [0, 200], [0],
     [2], [3], [999], [200, 0], [16]]
 
 
@@ -215,7 +216,7 @@ class Generator:
         r = self.rng
         stack = r.choice(self.stacks)
         ttl = r.choice((0, 1, 2, 3)) if self.odd(0.05) else r.choice((9, 64, 255))
-        packet = self.customer((way, tuple(stack)), {201: "blue", 260: "blue", 203: "green"}.get(
+        packet = self.customer((way, tuple(stack)), {201: "blue", 260: "blue", 203: "green", 220: "none", 221: "none"}.get(
             stack[-1], "red"))
         if ttl <= 3 or len(stack) > 1 or stack[0] == 210:
             self.even.discard(self.number)
@@ -339,6 +340,8 @@ class Generator:
         self.spis = r.sample([0x1003] * 4 + [0x1002, 0x1004, 0x1005, 0x3003] * 2 + [0x100B, 0x1042],
                              r.randrange(1, 5))
         self.stacks = r.sample(STACKS, r.randrange(1, 9))
+        if self.odd(0.1):  # by a label for sealed packets, from one who need not seal them
+            self.spis, self.stacks = [0x1002], [[260]]
         self.first_flow = 3 * r.randrange(8)
         self.begun = dict(self.numbers)
         # More than are looked at together; fewer than ICMP errors that may be sent at once.

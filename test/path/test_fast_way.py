@@ -111,6 +111,7 @@ mpls route add 203 dev green
 mpls route add 210 dev red ttl-propagate enabled
 mpls route add 211 dev red ttl-propagate disabled
 mpls route add 220 via inet 10.1.0.2 dev red0
+mpls route add 221 via inet 192.0.2.2 dev core
 mpls route add 230 as 3000/3001 via inet 192.0.2.3 dev core
 mpls route add 231 as 3002 via inet 172.16.0.3 dev mgre0
 mpls route add 250 dev red
